@@ -1,0 +1,167 @@
+"""Everything that this program raises on purpose.
+
+::
+
+    NodeError
+    ├── IllegalTransition       a state machine was fed what its table does not list: a defect
+    ├── InvalidInput            settings, roster, proxies or flags: all faults at once
+    ├── NotAllowed              simulated identities or answers towards a gateway that is not the operator's
+    ├── TokenUnreadable         a session's token is no JWT, or not signed as it must be
+    ├── TransportError          an exchange brought no usable reply
+    │   ├── ConnectFailed           nobody there, or the name is unknown
+    │   ├── TlsFailed               the certificate or the handshake is not to be trusted
+    │   ├── ProxyFailed             the proxy refused, denied or broke the way
+    │   ├── TimedOut                the deadline passed
+    │   ├── ReplyTooLarge           more bytes than allowed
+    │   └── BrokenReply             closed, reset or malformed in the middle
+    ├── StepFailed              a step of the protocol did not succeed
+    │   ├── TryLater                a passing fault; carries how long to wait at least
+    │   ├── StepRefused             the other side said no, for good
+    │   ├── IdentityRefused         … to the node's secret or identity
+    │   ├── SessionLost             the token is denied and was not to be renewed
+    │   └── StepFault               attempts used up, or an answer that ends the session
+    ├── ExecutorError           a job could not be executed
+    │   ├── Declined                not this executor's: the next may try
+    │   ├── EngineFailed            the engine said so, or broke off
+    │   └── EngineOverloaded        the engine is full; not a failure of it
+    └── StorageError
+        ├── StorageInUse            another process holds the file
+        ├── StorageFull             its bounds are reached
+        └── StorageUnavailable      the disk does not take it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class NodeError(Exception):
+    """The root: what is not below it is a defect."""
+
+
+class IllegalTransition(NodeError):
+    """A state machine was fed an input that its table does not list for its state."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputFault:
+    """One thing wrong in what an operator wrote: where it stands, what is wrong, and what to do.
+
+    ``line`` counts from 1 and is None where the place has no lines; ``column`` is a name, as in a CSV head.
+    """
+
+    place: str
+    problem: str
+    remedy: str
+    line: int | None = None
+    column: str | None = None
+
+    def __str__(self) -> str:
+        where = self.place if self.line is None else f"{self.place}:{self.line}"
+        column = f" [{self.column}]" if self.column else ""
+        return f"{where}{column}: {self.problem} — {self.remedy}"
+
+
+class InvalidInput(NodeError):
+    """What an operator wrote is not usable; holds every fault that was found."""
+
+    def __init__(self, faults: Sequence[InputFault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(map(str, self.faults)))
+
+
+class NotAllowed(NodeError):
+    """Simulated identities or answers were pointed at a gateway that the operator does not declare as their own."""
+
+
+class TokenUnreadable(NodeError):
+    """A session's token is not a JWT, or its signature is not that of the configured key."""
+
+
+class TransportError(NodeError):
+    """An exchange brought no usable reply. The message never holds credentials."""
+
+
+class ConnectFailed(TransportError):
+    """Nobody answers there, or the name is unknown; the request was not sent."""
+
+
+class TlsFailed(TransportError):
+    """The certificate or the handshake is not to be trusted; the request was not sent."""
+
+
+class ProxyFailed(TransportError):
+    """The proxy refused, denied or broke the way; the request was not sent."""
+
+
+class TimedOut(TransportError):
+    """The deadline passed; the other side may have acted."""
+
+
+class ReplyTooLarge(TransportError):
+    """The reply has more bytes than allowed, decompressed ones included."""
+
+
+class BrokenReply(TransportError):
+    """The connection closed or was reset before a whole, well-formed reply; the other side may have acted."""
+
+
+class StepFailed(NodeError):
+    """A step of the protocol did not succeed."""
+
+
+class TryLater(StepFailed):
+    """A passing fault. ``retry_after_s`` is the least time to wait, None where the other side named none."""
+
+    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(reason)
+
+
+class StepRefused(StepFailed):
+    """The other side said no, and asking again will not help."""
+
+
+class IdentityRefused(StepFailed):
+    """The node's secret or identity was denied."""
+
+
+class SessionLost(StepFailed):
+    """The gateway no longer knows this session."""
+
+
+class StepFault(StepFailed):
+    """Attempts are used up, or the answer ends the session."""
+
+
+class ExecutorError(NodeError):
+    """A job could not be executed; the message is fit for the one who asked."""
+
+
+class Declined(ExecutorError):
+    """This executor does not take the job, and nothing of it was done; the next in the list may."""
+
+
+class EngineFailed(ExecutorError):
+    """The engine reported an error, or its answer broke off."""
+
+
+class EngineOverloaded(ExecutorError):
+    """The engine is full. Not a failure of the engine."""
+
+
+class StorageError(NodeError):
+    """What must be kept on disk cannot be."""
+
+
+class StorageInUse(StorageError):
+    """Another process holds this file."""
+
+
+class StorageFull(StorageError):
+    """A bound of results or bytes is reached."""
+
+
+class StorageUnavailable(StorageError):
+    """The disk does not take what is written: full, failing or read-only."""

@@ -1,0 +1,62 @@
+"""Jobs as nodes see them, whatever source they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from node.domain.ids import JobId
+from node.domain.secret import Secret
+
+JobKind = Literal["chat"]
+"""What is asked for. More kinds, each with a payload of its own, come with the sources that know them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPayload:
+    """A conversation to answer.
+
+    ``max_output`` is a number of tokens, None where the asker set no limit; ``temperature`` is None where
+    the engine's own default is to be used.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    max_output: int | None = None
+    temperature: float | None = None
+
+    @property
+    def prompt(self) -> str:
+        """The last message's text: what stored answers are looked up by."""
+        return self.messages[-1].content
+
+
+@dataclass(frozen=True, slots=True)
+class MalformedPayload:
+    """A job that cannot be run. It is answered with ``reason`` as its error, never dropped."""
+
+    model: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Work handed to a node.
+
+    ``receipt`` is what the source wants back with the result (on the gateway the developer's api_key):
+    opaque to everything but the source.
+    """
+
+    job_id: JobId
+    payload: ChatPayload | MalformedPayload
+    kind: JobKind = "chat"
+    receipt: Mapping[str, Secret] = field(default_factory=dict)

@@ -1,0 +1,56 @@
+"""What a person reads about a node, derived from its life, its holds and its slots."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import assert_never
+
+from node.domain.states import Hold, Life
+
+
+class Presence(Enum):
+    """A node's condition in one word or two."""
+
+    INITIALIZING = "initializing"
+    REGISTERING = "registering"
+    IDLE = "idle"
+    CHECKING = "checking"
+    PROCESSING = "processing"
+    BACKING_OFF = "backing off"
+    PAUSED = "paused"
+    DRAINING = "draining"
+    ERROR = "error"
+    SHUTDOWN = "shutdown"
+
+
+def describe(life: Life, holds: Hold, *, busy_slots: int, polling: bool) -> Presence:
+    """Say in a word what a node is doing.
+
+    Work comes before everything else a running node does: a node that runs a job while it polls for the
+    next one is processing.
+    """
+    match life:
+        case Life.NEW:
+            return Presence.INITIALIZING
+        case Life.STARTING:
+            return Presence.REGISTERING
+        case Life.RECOVERING | Life.FAILED:
+            return Presence.ERROR
+        case Life.DRAINING:
+            return Presence.DRAINING
+        case Life.STOPPED:
+            return Presence.SHUTDOWN
+        case Life.RUNNING:
+            return _describe_running(holds, busy_slots=busy_slots, polling=polling)
+        case _:
+            assert_never(life)
+
+
+def _describe_running(holds: Hold, *, busy_slots: int, polling: bool) -> Presence:
+    if busy_slots:
+        return Presence.PROCESSING
+    if holds & (Hold.PAUSED | Hold.ENGINE | Hold.DISK):
+        return Presence.PAUSED
+    if holds & Hold.BACK_OFF:
+        return Presence.BACKING_OFF
+    return Presence.CHECKING if polling else Presence.IDLE

@@ -1,0 +1,62 @@
+"""What comes of a job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from node.domain.ids import JobKey
+from node.domain.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What an executor made of a job.
+
+    ``executor`` names who made it (``stored``, ``ollama``, …), ``model`` the model that really ran;
+    token counts are None where the engine does not tell.
+    """
+
+    text: str
+    model: str
+    executor: str
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    finish_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """A job that was done."""
+
+    generation: Generation
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A job that could not be done, and why: a sentence for the one who asked, free of secrets."""
+
+    reason: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedJob:
+    """A result on its way back: everything the source needs to take it, and nothing that lives in memory alone.
+
+    ``received_at`` and ``finished_at`` are Unix times in seconds. ``receipt`` is the job's own.
+    """
+
+    key: JobKey
+    outcome: Success | Failure
+    received_at: float
+    finished_at: float
+    receipt: Mapping[str, Secret] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """What a node has earned, as the gateway tells it: settled and raw."""
+
+    points: float
+    raw: float

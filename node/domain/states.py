@@ -1,0 +1,152 @@
+"""The two state machines of a node, each an enum of states, one of inputs, and a table.
+
+A pair of state and input that is not in its table is a defect of the program and raises.
+What people read ("idle", "processing", …) is derived from these and stored nowhere: see `describe`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum, Flag, auto
+from types import MappingProxyType
+from typing import Final, Generic, TypeVar
+
+from node.domain.errors import IllegalTransition
+
+
+class Life(Enum):
+    """Where a node stands between its start and its end."""
+
+    NEW = "new"
+    STARTING = "starting"
+    """The nine steps of the protocol, the waits for the auth gate and a good proxy included."""
+    RUNNING = "running"
+    RECOVERING = "recovering"
+    """Out of session, waiting a drawn delay; open jobs run on to their deadline."""
+    DRAINING = "draining"
+    """No new jobs; open ones finish."""
+    STOPPED = "stopped"
+    FAILED = "failed"
+    """The identity was refused three registrations in a row while the auth service was healthy."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing follows this state."""
+        return self in {Life.STOPPED, Life.FAILED}
+
+
+class LifeInput(Enum):
+    """What moves a node from one `Life` to the next."""
+
+    START = "start"
+    READY = "ready"
+    FAULT = "fault"
+    REFUSED = "refused"
+    SESSION_LOST = "session lost"
+    ELAPSED = "elapsed"
+    DRAIN = "drain"
+    DRAINED = "drained"
+    DEADLINE = "deadline"
+    ABORT = "abort"
+
+
+class Session(Enum):
+    """How a node's token stands."""
+
+    NONE = "none"
+    VALID = "valid"
+    EXPIRING = "expiring"
+    """Still good, and about to be renewed."""
+    REJECTED = "rejected"
+    """Denied by the gateway before its time; being renewed."""
+
+
+class SessionInput(Enum):
+    """What moves a token from one `Session` to the next."""
+
+    GRANTED = "granted"
+    NEAR_EXPIRY = "near expiry"
+    DENIED = "denied"
+    DROPPED = "dropped"
+
+
+LIFE_TABLE: Final[Mapping[tuple[Life, LifeInput], Life]] = MappingProxyType(
+    {
+        (Life.NEW, LifeInput.START): Life.STARTING,
+        (Life.NEW, LifeInput.DRAIN): Life.STOPPED,
+        (Life.NEW, LifeInput.ABORT): Life.STOPPED,
+        (Life.STARTING, LifeInput.READY): Life.RUNNING,
+        (Life.STARTING, LifeInput.FAULT): Life.RECOVERING,
+        (Life.STARTING, LifeInput.REFUSED): Life.FAILED,
+        (Life.STARTING, LifeInput.DRAIN): Life.STOPPED,
+        (Life.STARTING, LifeInput.ABORT): Life.STOPPED,
+        (Life.RUNNING, LifeInput.SESSION_LOST): Life.STARTING,
+        (Life.RUNNING, LifeInput.FAULT): Life.RECOVERING,
+        (Life.RUNNING, LifeInput.DRAIN): Life.DRAINING,
+        (Life.RUNNING, LifeInput.ABORT): Life.STOPPED,
+        (Life.RECOVERING, LifeInput.ELAPSED): Life.STARTING,
+        (Life.RECOVERING, LifeInput.DRAIN): Life.STOPPED,
+        (Life.RECOVERING, LifeInput.ABORT): Life.STOPPED,
+        (Life.DRAINING, LifeInput.DRAINED): Life.STOPPED,
+        (Life.DRAINING, LifeInput.DEADLINE): Life.STOPPED,
+        (Life.DRAINING, LifeInput.FAULT): Life.DRAINING,
+        (Life.DRAINING, LifeInput.SESSION_LOST): Life.DRAINING,
+        (Life.DRAINING, LifeInput.ABORT): Life.STOPPED,
+    }
+)
+
+SESSION_TABLE: Final[Mapping[tuple[Session, SessionInput], Session]] = MappingProxyType(
+    {
+        (Session.NONE, SessionInput.GRANTED): Session.VALID,
+        (Session.VALID, SessionInput.GRANTED): Session.VALID,
+        (Session.VALID, SessionInput.NEAR_EXPIRY): Session.EXPIRING,
+        (Session.VALID, SessionInput.DENIED): Session.REJECTED,
+        (Session.VALID, SessionInput.DROPPED): Session.NONE,
+        (Session.EXPIRING, SessionInput.GRANTED): Session.VALID,
+        (Session.EXPIRING, SessionInput.DENIED): Session.REJECTED,
+        (Session.EXPIRING, SessionInput.DROPPED): Session.NONE,
+        (Session.REJECTED, SessionInput.GRANTED): Session.VALID,
+        (Session.REJECTED, SessionInput.DROPPED): Session.NONE,
+    }
+)
+
+StateT = TypeVar("StateT", bound=Enum)
+InputT = TypeVar("InputT", bound=Enum)
+
+
+class Machine(Generic[StateT, InputT]):
+    """A state that moves by its table alone."""
+
+    __slots__ = ("_table", "state")
+
+    def __init__(self, table: Mapping[tuple[StateT, InputT], StateT], start: StateT) -> None:
+        self._table = table
+        self.state = start
+
+    def feed(self, input_: InputT) -> StateT:
+        """Move on and return the new state.
+
+        Raises:
+            IllegalTransition: the table does not list this pair; the state is unchanged.
+        """
+        try:
+            self.state = self._table[self.state, input_]
+        except KeyError:
+            raise IllegalTransition(f"{self.state} does not take {input_}") from None
+        return self.state
+
+    def takes(self, input_: InputT) -> bool:
+        """Whether the table lists this input for the present state."""
+        return (self.state, input_) in self._table
+
+
+class Hold(Flag):
+    """Reasons not to claim a job. A node claims only when there is none."""
+
+    NOTHING = 0
+    BACK_OFF = auto()
+    PAUSED = auto()
+    NO_SLOT = auto()
+    ENGINE = auto()
+    DISK = auto()
+    DRAINING = auto()

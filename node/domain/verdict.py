@@ -1,0 +1,34 @@
+"""What a reply of the other side means for a node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Ruling(Enum):
+    """The one thing to do next."""
+
+    OK = "ok"
+    NO_JOB = "no job"
+    ALREADY = "already there"
+    """The result had been taken before: done."""
+    PENDING = "pending"
+    """Ask again later: no failure."""
+    RETRY = "try again"
+    RENEW = "renew the session and repeat the step once"
+    SESSION_LOST = "session lost"
+    IDENTITY_REFUSED = "identity refused"
+    DEAD_LETTER = "refused for good"
+    """This result will never be taken."""
+    REFUSED = "refused"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A ruling, a sentence that says why, and the least time in seconds to wait before a retry, if one was named."""
+
+    ruling: Ruling
+    reason: str = ""
+    retry_after_s: float | None = None

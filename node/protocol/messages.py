@@ -1,0 +1,235 @@
+"""The bodies that travel, as both sides read and write them.
+
+Readers are lenient: unknown fields are ignored, and a job's fields may be absent, null or of a wrong type
+without making the reply unreadable, since a job that cannot run must still be answered. Field names and units
+are the wire's: ``ram`` and ``vram`` in MB, ``cpu`` in cores; ``node_url`` carries a node's id.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictStr
+
+MAX_TOKEN_CHARS = 16_384
+"""A longer ``access_token`` would not fit into a header that servers accept."""
+
+
+class WireMessage(BaseModel):
+    """A body on the wire."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
+
+    def to_wire(self) -> bytes:
+        """Its JSON."""
+        return self.model_dump_json().encode()
+
+
+# The node's side, in the order of the steps.
+
+
+class SecretCheck(WireMessage):
+    """Step 2, ``POST /check_node_secret``."""
+
+    node_id: StrictStr = Field(min_length=1)
+    secret: StrictStr = Field(repr=False)
+
+
+class IdentityCheck(WireMessage):
+    """Step 3, ``POST /node/check`` at the auth service."""
+
+    node_id: StrictStr
+    pub_key: StrictStr
+    account_id: StrictStr
+
+
+class IdentityReply(WireMessage):
+    """The auth service's word; anything but ``true`` is a refusal."""
+
+    valid_credentials: Any
+
+
+class Stats(WireMessage):
+    """A node's machine."""
+
+    ram: int
+    cpu: int
+    vram: int
+    gpu: str
+    os: str
+
+
+class Registration(WireMessage):
+    """Step 4, ``POST /worker/register_node``."""
+
+    node_url: StrictStr = Field(min_length=1)
+    node_version: str | None = None
+    stats: Stats | None = None
+
+
+class TokenGrant(WireMessage):
+    """The session's token."""
+
+    access_token: StrictStr = Field(min_length=1, max_length=MAX_TOKEN_CHARS, repr=False)
+
+
+class ModelsUpdate(WireMessage):
+    """Step 5, ``POST /worker/update_models``."""
+
+    node_url: StrictStr
+    models: list[str]
+
+
+def _text_or_none(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _whole_or_none(value: Any) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if value == value and abs(value) < 2**53 else None  # noqa: PLR0124 - NaN differs from itself
+
+
+def _number_or_none(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if value == value and abs(value) < 1e308 else None  # noqa: PLR0124
+
+
+LenientText = Annotated[str | None, BeforeValidator(_text_or_none)]
+LenientWhole = Annotated[int | None, BeforeValidator(_whole_or_none)]
+LenientNumber = Annotated[float | None, BeforeValidator(_number_or_none)]
+
+
+class JobData(WireMessage):
+    """A job as handed to a node. ``messages`` is checked when it is translated, so that a fault can be answered."""
+
+    job_id: LenientText = None
+    api_key: LenientText = Field(default=None, repr=False)
+    model: LenientText = None
+    messages: Any = Field(default=None, repr=False)
+    max_output: LenientWhole = None
+    temperature: LenientNumber = None
+
+
+class PollReply(WireMessage):
+    """Step 6, the answer of ``GET /worker/get_job``: a job, or null."""
+
+    job_data: JobData | None = None
+
+
+class AnswerMessage(WireMessage):
+    """The text that was generated."""
+
+    role: str = "assistant"
+    content: str = Field(default="", repr=False)
+
+
+def _message_object(value: Any) -> Any:
+    return {"content": value} if isinstance(value, str) else value
+
+
+class ResultBody(WireMessage):
+    """What a result says: the message, and for an ``error`` the reason. Other fields are kept as they are."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    message: Annotated[AnswerMessage, BeforeValidator(_message_object)]
+    error: str | None = None
+
+
+class ResultUpdate(WireMessage):
+    """Step 7, ``POST /worker/update_result``."""
+
+    job_id: StrictStr = Field(min_length=1)
+    api_key: str = Field(repr=False)
+    model_name: str
+    result: ResultBody
+    status: Literal["success", "error"]
+
+    def to_wire(self) -> bytes:
+        """Its JSON, without the error where there is none."""
+        return self.model_dump_json(exclude_none=True).encode()
+
+
+class PointsReply(WireMessage):
+    """Step 8, the answer of ``GET /get_points``."""
+
+    points: float = Field(allow_inf_nan=False)
+    pointsraw: float = Field(default=0.0, allow_inf_nan=False)
+
+
+class Leaving(WireMessage):
+    """Step 9, ``POST /worker/deregister_node``."""
+
+    node_url: StrictStr
+
+
+# The developer's side.
+
+
+class InputMessage(WireMessage):
+    """One turn of a developer's conversation."""
+
+    role: str
+    content: str = Field(repr=False)
+
+
+class JobRequest(WireMessage):
+    """``POST /submit_job``."""
+
+    model: str = Field(min_length=1)
+    messages: list[InputMessage] = Field(repr=False)
+    max_output: int
+    temperature: float | None = None
+
+
+class JobTicket(WireMessage):
+    """The answer to a submitted job."""
+
+    job_id: str
+
+
+class JobOutcome(WireMessage):
+    """The answer of ``GET /get_result/{job_id}`` once there is a result; before it is 404."""
+
+    status: Literal["success", "error"]
+    result: ResultBody
+    model_name: str | None = None
+
+
+class ChatRequest(WireMessage):
+    """``POST /chat/completions``: submits a job and waits for its result, ``request_timeout_time`` seconds at most."""
+
+    model: str = Field(min_length=1)
+    messages: list[InputMessage] = Field(repr=False)
+    max_tokens: int
+    temperature: float | None = None
+    request_timeout_time: float | None = 240
+
+
+class ChatChoice(WireMessage):
+    """One answer of a chat completion."""
+
+    index: int = 0
+    message: AnswerMessage
+    finish_reason: str = "stop"
+
+
+class ChatReply(WireMessage):
+    """The answer of ``POST /chat/completions``."""
+
+    id: str
+    model: str
+    choices: list[ChatChoice]
+
+
+class ErrorReply(WireMessage):
+    """How this family words a refusal: some of its gateways use ``detail``, some ``status`` or ``message``."""
+
+    detail: Any = None
+    status: Any = None
+    message: Any = None
+    error: Any = None

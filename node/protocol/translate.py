@@ -1,0 +1,111 @@
+"""Between the wire's bodies and the program's own values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from node.domain.identity import NodeSpec
+from node.domain.ids import JobId
+from node.domain.jobs import ChatPayload, Job, MalformedPayload, Message
+from node.domain.results import Failure, FinishedJob, Points, Success
+from node.domain.secret import Secret
+from node.protocol.messages import (
+    AnswerMessage,
+    IdentityCheck,
+    JobData,
+    Leaving,
+    ModelsUpdate,
+    PointsReply,
+    Registration,
+    ResultBody,
+    ResultUpdate,
+    SecretCheck,
+    Stats,
+)
+
+API_KEY = "api_key"
+"""The name in a job's receipt under which the developer's key travels with the result."""
+
+
+def secret_check(spec: NodeSpec) -> SecretCheck:
+    """The body of step 2."""
+    return SecretCheck(node_id=spec.node_id, secret=spec.identity.secret.reveal())
+
+
+def identity_check(spec: NodeSpec) -> IdentityCheck:
+    """The body of step 3."""
+    identity = spec.identity
+    return IdentityCheck(node_id=identity.node_id, pub_key=identity.pub_key, account_id=identity.account_id)
+
+
+def registration(spec: NodeSpec, node_version: str) -> Registration:
+    """The body of step 4."""
+    machine = spec.hardware
+    stats = Stats(ram=machine.ram_mb, cpu=machine.cpu_cores, vram=machine.vram_mb, gpu=machine.gpu, os=machine.os)
+    return Registration(node_url=spec.node_id, node_version=node_version, stats=stats)
+
+
+def models_update(spec: NodeSpec, models: tuple[str, ...]) -> ModelsUpdate:
+    """The body of step 5."""
+    return ModelsUpdate(node_url=spec.node_id, models=list(models))
+
+
+def leaving(spec: NodeSpec) -> Leaving:
+    """The body of step 9."""
+    return Leaving(node_url=spec.node_id)
+
+
+def points(reply: PointsReply) -> Points:
+    """What step 8 brought."""
+    return Points(points=reply.points, raw=reply.pointsraw)
+
+
+def job(data: JobData) -> Job | None:
+    """The job in a poll's answer; None when it has no ``job_id``, so that no answer could name it."""
+    if not data.job_id:
+        return None
+    receipt = {API_KEY: Secret(data.api_key)} if data.api_key else {}
+    return Job(job_id=JobId(data.job_id), payload=_payload(data), receipt=receipt)
+
+
+def _payload(data: JobData) -> ChatPayload | MalformedPayload:
+    model = data.model or ""
+    if not model:
+        return MalformedPayload(model, "the job names no model")
+    if not isinstance(data.messages, list) or not data.messages:
+        return MalformedPayload(model, "the job has no messages")
+    messages = [_message(entry) for entry in data.messages]
+    whole = tuple(message for message in messages if message is not None)
+    if len(whole) < len(messages):
+        return MalformedPayload(model, "a message of the job lacks its role or its content")
+    if not whole[-1].content.strip():
+        return MalformedPayload(model, "the job's last message is empty")
+    wanted = data.max_output
+    return ChatPayload(
+        model=model,
+        messages=whole,
+        max_output=wanted if wanted is not None and wanted > 0 else None,
+        temperature=data.temperature,
+    )
+
+
+def _message(entry: Any) -> Message | None:
+    match entry:
+        case {"role": str(role), "content": str(content)} if role:
+            return Message(role, content)
+        case _:
+            return None
+
+
+def result_update(finished: FinishedJob) -> ResultUpdate:
+    """The body of step 7. A failure's content is empty and its reason stands in ``result.error``."""
+    api_key = finished.receipt.get(API_KEY, Secret("")).reveal()
+    match finished.outcome:
+        case Success(generation):
+            body = ResultBody(message=AnswerMessage(content=generation.text))
+            return ResultUpdate(
+                job_id=finished.key.job, api_key=api_key, model_name=generation.model, result=body, status="success"
+            )
+        case Failure(reason, model):
+            body = ResultBody(message=AnswerMessage(), error=reason)
+            return ResultUpdate(job_id=finished.key.job, api_key=api_key, model_name=model, result=body, status="error")

@@ -1,0 +1,162 @@
+"""What an answer means: the one place that decides what is retried, renewed, refused or lost.
+
+The rules are the table "The verdict" of docs/protocol.md, from its first row down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from node.domain.verdict import Ruling, Verdict
+from node.protocol.messages import (
+    ChatReply,
+    ErrorReply,
+    IdentityReply,
+    JobOutcome,
+    JobTicket,
+    PointsReply,
+    PollReply,
+    TokenGrant,
+    WireMessage,
+)
+from node.protocol.routes import Proof, Step
+
+EXPECTED: Final[Mapping[Step, type[WireMessage]]] = {
+    Step.CHECK_IDENTITY: IdentityReply,
+    Step.REGISTER: TokenGrant,
+    Step.POLL: PollReply,
+    Step.POINTS: PointsReply,
+    Step.SUBMIT_JOB: JobTicket,
+    Step.GET_RESULT: JobOutcome,
+    Step.CHAT: ChatReply,
+}
+"""The steps whose answer must have fields, and the message that has them."""
+
+_PASSING: Final = frozenset({408, 425, 429})
+_REASON_CHARS: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict, and the message that was read on the way to it."""
+
+    verdict: Verdict
+    message: WireMessage | None = None
+
+
+_OK: Final = Judged(Verdict(Ruling.OK))
+_NO_JOB: Final = Judged(Verdict(Ruling.NO_JOB))
+_EMPTY_POLLS: Final = frozenset({b'{"job_data":null}', b'{"job_data": null}', b"{}", b""})
+
+
+def judge(step: Step, status: int, headers: Mapping[str, str], body: bytes, *, renewed: bool = False) -> Judged:
+    """Say what an answer means for the one who asked.
+
+    Args:
+        step: what was asked.
+        status: the answer's HTTP status.
+        headers: its headers, names in lower case.
+        body: its whole body, decompressed.
+        renewed: whether the session was already renewed on behalf of this very request.
+    """
+    if 200 <= status < 300:
+        return _judge_success(step, status, body)
+    if 300 <= status < 400:
+        return _ruled(Ruling.FAULT, f"HTTP {status}: redirects are not followed")
+    reason = _reason(status, body)
+    if status >= 500 or status in _PASSING or reason is None:
+        text = reason if reason is not None else f"HTTP {status} with a body that is not JSON"
+        return Judged(Verdict(Ruling.RETRY, text, retry_after(headers)))
+    return _ruled(_judge_refusal(step, status, renewed=renewed), reason)
+
+
+def _judge_success(step: Step, status: int, body: bytes) -> Judged:
+    if step is Step.POLL and (status == 204 or body in _EMPTY_POLLS):
+        return _NO_JOB
+    expected = EXPECTED.get(step)
+    if expected is None:
+        readable = _reason(status, body) is not None
+        return _OK if readable else _ruled(Ruling.RETRY, f"HTTP {status} with a body that is not JSON")
+    try:
+        message = expected.model_validate_json(body)
+    except ValidationError as error:
+        return _ruled(Ruling.RETRY, f"HTTP {status} without what the step needs: {_faults(error)}")
+    return _judge_message(message)
+
+
+def _judge_message(message: WireMessage) -> Judged:
+    if isinstance(message, IdentityReply) and message.valid_credentials is not True:
+        return _ruled(Ruling.IDENTITY_REFUSED, "the auth service does not hold these credentials valid")
+    if isinstance(message, PollReply) and message.job_data is None:
+        return _NO_JOB
+    return Judged(Verdict(Ruling.OK), message)
+
+
+def _judge_refusal(step: Step, status: int, *, renewed: bool) -> Ruling:
+    if step in {Step.CHECK_SECRET, Step.CHECK_IDENTITY} and status in {401, 403, 404}:
+        return Ruling.IDENTITY_REFUSED
+    if status in {401, 403} and step.route.proof is Proof.BEARER:
+        return Ruling.SESSION_LOST if renewed else Ruling.RENEW
+    if status == 400 and step in {Step.POLL, Step.UPDATE_MODELS, Step.POINTS}:
+        return Ruling.SESSION_LOST
+    if step is Step.UPDATE_RESULT:
+        return _judge_refused_result(status, renewed=renewed)
+    if step is Step.GET_RESULT and status == 404:
+        return Ruling.PENDING
+    return Ruling.REFUSED
+
+
+def _judge_refused_result(status: int, *, renewed: bool) -> Ruling:
+    if status == 409:
+        return Ruling.ALREADY
+    if status == 400 and not renewed:
+        return Ruling.RENEW
+    return Ruling.DEAD_LETTER
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that ``Retry-After`` asks to wait (RFC 9110, 10.2.3); None without it or where it cannot be read.
+
+    A date is taken relative to the answer's own ``Date``, so that no clock but the server's matters.
+    """
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        asked = parsedate_to_datetime(text)
+        sent = parsedate_to_datetime(headers.get("date", ""))
+        return max(0.0, (asked - sent).total_seconds())
+    except (TypeError, ValueError):
+        return None
+
+
+def _ruled(ruling: Ruling, reason: str) -> Judged:
+    return Judged(Verdict(ruling, reason))
+
+
+def _reason(status: int, body: bytes) -> str | None:
+    """A sentence from the body of an answer; None when there is a body and it is not JSON."""
+    if not body.strip():
+        return f"HTTP {status}"
+    try:
+        content = from_json(body, allow_inf_nan=False)
+    except ValueError:
+        return None
+    if isinstance(content, dict):
+        reply = ErrorReply.model_validate(content)
+        said = next((part for part in (reply.detail, reply.error, reply.message, reply.status) if part), None)
+    else:
+        said = content
+    return f"HTTP {status}: {said}"[:_REASON_CHARS] if said else f"HTTP {status}"
+
+
+def _faults(error: ValidationError) -> str:
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    texts = (f"{'.'.join(map(str, fault['loc']))} {fault['msg']}".strip() for fault in faults)
+    return "; ".join(texts)[:_REASON_CHARS]

@@ -1,0 +1,63 @@
+"""Tasks with a name and an owner."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from node.domain.events import Crash
+from node.domain.ids import NodeId
+
+T = TypeVar("T")
+
+
+def crash(task: str, error: BaseException, node: NodeId | None = None) -> Crash:
+    """Describe a defect. The traceback shows code lines only, never values."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    return Crash(task=task, error=f"{type(error).__name__}: {error}", trace=frames, node=node)
+
+
+class TaskOwner:
+    """Starts named tasks, tells of those that die of a defect, and awaits all of them in the end.
+
+    Unlike in a TaskGroup one task's death does not end the others: a defect in one job must not take the
+    node's other jobs with it.
+    """
+
+    def __init__(self, on_crash: Callable[[Crash], object]) -> None:
+        self._on_crash = on_crash
+        self._tasks: dict[asyncio.Task[Any], None] = {}
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def start(
+        self, work: Coroutine[Any, Any, T], name: str, on_done: Callable[[], None] | None = None
+    ) -> asyncio.Task[T]:
+        """Run ``work`` in a task of this name; ``on_done`` is called when it has ended in whatever way."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks[task] = None
+
+        def ended(ended_task: asyncio.Task[T]) -> None:
+            del self._tasks[ended_task]
+            if not ended_task.cancelled() and (error := ended_task.exception()) is not None:
+                self._on_crash(crash(name, error))
+            if on_done is not None:
+                on_done()
+
+        task.add_done_callback(ended)
+        return task
+
+    async def join(self) -> None:
+        """Wait until all tasks have ended, those included that are started meanwhile."""
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))
+            await asyncio.sleep(0)
+
+    async def cancel(self) -> None:
+        """Cancel all tasks and wait for their ends."""
+        for task in list(self._tasks):
+            task.cancel()
+        await self.join()

@@ -1,0 +1,1 @@
+"""What tests share: waiting for conditions, recording events, virtual time."""
