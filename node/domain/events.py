@@ -143,6 +143,13 @@ class ResultUnsafe(NamedTuple):
     reason: str
 
 
+class ResultLost(NamedTuple):
+    """A claimed job ended without a kept result: the disk took none until the program had to end."""
+
+    key: JobKey
+    reason: str
+
+
 class PointsChecked(NamedTuple):
     """The gateway told a node's points."""
 
@@ -230,6 +237,7 @@ Event: TypeAlias = (
     | ResultDelayed
     | ResultBuried
     | ResultUnsafe
+    | ResultLost
     | PointsChecked
     | ModelsAnnounced
     | AuthHealthChanged

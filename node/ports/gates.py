@@ -7,6 +7,7 @@ from typing import Protocol
 
 from node.domain.ids import NodeId
 from node.domain.proxies import ProxyAddress
+from node.domain.states import Hold
 
 
 class AuthPermit(Protocol):
@@ -63,6 +64,11 @@ class ProxyPool(Protocol):
 
 class ClaimGate(Protocol):
     """A condition of the whole process under which nodes claim no jobs."""
+
+    @property
+    def hold(self) -> Hold:
+        """The kind of reason it stands for."""
+        ...
 
     @property
     def closed_because(self) -> str:

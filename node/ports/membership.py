@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from node.domain.identity import NodeSpec
@@ -74,6 +75,6 @@ class Link(Protocol):
 class LinkFactory(Protocol):
     """Makes links."""
 
-    def open(self, spec: NodeSpec, proxy: ProxyAddress | None) -> Link:
-        """A link for this node; nothing is sent yet."""
+    def open(self, spec: NodeSpec, proxy: ProxyAddress | None, on_lost: Callable[[], None]) -> Link:
+        """A link for this node; nothing is sent yet. ``on_lost`` is called when its session is lost."""
         ...

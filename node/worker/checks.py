@@ -1,0 +1,52 @@
+"""What a node does now and then while it is in session: tell its models anew, ask for its points."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Awaitable, Callable
+
+from node.domain.events import ModelsAnnounced, PointsChecked
+from node.domain.identity import NodeSpec
+from node.ports.membership import Membership
+from node.worker.surroundings import Surroundings
+
+_Check = Callable[[], Awaitable[None]]
+
+
+class Checks:
+    """The periodic checks of one session, in a heap of due times (the loop's time)."""
+
+    def __init__(self, spec: NodeSpec, around: Surroundings, membership: Membership) -> None:
+        self._spec = spec
+        self._around = around
+        self._membership = membership
+        self._heap: list[tuple[float, str, _Check]] = []
+        self._schedule("models", self._announce_models, around.policy.models_update.draw(around.random))
+        self._schedule("points", self._check_points, around.policy.points_check_s)
+
+    @property
+    def due(self) -> float:
+        """When the next check is due."""
+        return self._heap[0][0]
+
+    async def run_due(self) -> None:
+        """Run the check that is due first.
+
+        Raises:
+            StepFailed: it did not succeed; what that means for the session is in its subclass.
+        """
+        _, _, check = heapq.heappop(self._heap)
+        await check()
+
+    def _schedule(self, name: str, check: _Check, delay_s: float) -> None:
+        heapq.heappush(self._heap, (self._around.clock.monotonic() + delay_s, name, check))
+
+    async def _announce_models(self) -> None:
+        await self._membership.announce(self._spec.models)
+        self._around.events.emit(ModelsAnnounced(self._spec.node_id, self._spec.models))
+        self._schedule("models", self._announce_models, self._around.policy.models_update.draw(self._around.random))
+
+    async def _check_points(self) -> None:
+        points = await self._membership.points()
+        self._around.events.emit(PointsChecked(self._spec.node_id, points))
+        self._schedule("points", self._check_points, self._around.policy.points_check_s)

@@ -1,0 +1,70 @@
+"""Asking for work: when the next poll is due, and what a failed one means."""
+
+from __future__ import annotations
+
+from node.domain.errors import StepFault, TryLater
+from node.domain.events import PollEnded, PollFailed, PollStarted
+from node.domain.ids import NodeId
+from node.domain.jobs import Job
+from node.ports.source import JobSource
+from node.worker.surroundings import Surroundings
+
+
+class Poller:
+    """The polls of one session.
+
+    After a job it polls again at once; with none it waits the rest of its cycle, with jitter; after a failed
+    poll it backs off, and too many failures in a row are a fault.
+    """
+
+    def __init__(self, node: NodeId, around: Surroundings, source: JobSource) -> None:
+        self._node = node
+        self._around = around
+        self._source = source
+        self._failures = 0
+        self.due = around.clock.monotonic()
+        self.succeeded = False
+        """Whether any poll of this session was answered."""
+
+    @property
+    def backing_off(self) -> bool:
+        """Whether the last poll failed, so that `due` is the end of a back-off."""
+        return self._failures > 0
+
+    async def poll(self) -> Job | None:
+        """Ask once; None when there is no job or the poll failed in passing.
+
+        Raises:
+            SessionLost: the session is gone.
+            StepFault: too many failures in a row, or the answer ends the session.
+            StepRefused: the source said no.
+        """
+        clock, events = self._around.clock, self._around.events
+        started = clock.monotonic()
+        events.emit(PollStarted(self._node, max(0.0, started - self.due)))
+        try:
+            job = await self._source.claim()
+        except TryLater as error:
+            self._fail(started, error)
+            return None
+        now = clock.monotonic()
+        self._failures = 0
+        self.succeeded = True
+        self.due = now if job is not None else max(now, started + self._wait_s())
+        events.emit(PollEnded(self._node, now - started, None if job is None else job.job_id))
+        return job
+
+    def _wait_s(self) -> float:
+        policy = self._around.policy
+        jitter = policy.poll_cycle_s * policy.poll_jitter
+        return policy.poll_cycle_s + self._around.random.uniform(-jitter, jitter)
+
+    def _fail(self, started: float, error: TryLater) -> None:
+        policy = self._around.policy
+        now = self._around.clock.monotonic()
+        self._failures += 1
+        if self._failures >= policy.poll_failures:
+            raise StepFault(f"{self._failures} polls in a row failed, the last one: {error}") from error
+        wait_s = policy.back_off.draw(self._failures, self._around.random, error.retry_after_s)
+        self.due = now + wait_s
+        self._around.events.emit(PollFailed(self._node, now - started, str(error), wait_s))
