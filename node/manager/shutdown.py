@@ -19,7 +19,7 @@ class ShutdownSignals:
     """
 
     def __init__(self, on_drain: Callable[[], None], on_abort: Callable[[], None], exit_code: int) -> None:
-        self._steps = [on_drain, on_abort, lambda: os._exit(exit_code)]
+        self._steps: list[Callable[[], None]] = [on_drain, on_abort, lambda: os._exit(exit_code)]
         self._former: dict[signal.Signals, Any] = {}
         self.received = 0
 

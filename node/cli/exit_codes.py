@@ -1,0 +1,34 @@
+"""How the program ends, as a number."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """The exit codes of all commands, each with its meaning."""
+
+    OK = 0
+    """Done, and nothing lost."""
+    DEFECT = 1
+    """A defect of the program; the message names the log file."""
+    USAGE = 2
+    """A flag or argument that does not exist or does not fit."""
+    INVALID_INPUT = 3
+    """Settings, roster or proxies that cannot be used; every fault is listed."""
+    NOT_ALLOWED = 4
+    """Simulated nodes towards a gateway that is not declared as the operator's own."""
+    UNREACHABLE = 5
+    """The gateway, or the sandbox that should have been started, does not answer."""
+    STORAGE = 6
+    """The outbox or another file cannot be used: in use by another process, or the disk does not take it."""
+    UNSENT = 7
+    """Finished results are left in the outbox; they are sent by the next run."""
+    REFUSED = 8
+    """Every node's identity was refused."""
+    LOST = 9
+    """A claimed job has no accepted result and was not given to another node, by the gateway's own ledger."""
+    SETUP = 78
+    """The Python version or a package is missing."""
+    INTERRUPTED = 130
+    """Ended at once by a third signal."""

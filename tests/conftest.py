@@ -1,0 +1,26 @@
+"""What holds for all tests: what they need is there, or they are skipped by name; in CI nothing is skipped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+NEEDS = {"needs_tinyproxy": "tinyproxy", "needs_microsocks": "microsocks"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for marker, program in NEEDS.items():
+            if item.get_closest_marker(marker) and shutil.which(program) is None:
+                item.add_marker(pytest.mark.skip(reason=f"{program} is not installed"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> object:
+    report = yield
+    if report.skipped and os.environ.get("LLM_NODE_TESTS_MAY_SKIP") == "0" and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped where no test may be skipped: {item.nodeid}: {report.longrepr}"
+    return report
