@@ -30,5 +30,7 @@ class ExitCode(IntEnum):
     """A claimed job has no accepted result and was not given to another node, by the gateway's own ledger."""
     SETUP = 78
     """The Python version or a package is missing."""
+    JOB_FAILED = 10
+    """The submitted job was answered with an error."""
     INTERRUPTED = 130
     """Ended at once by a third signal."""

@@ -1,0 +1,73 @@
+"""What joins a node to its gateway: client and source on one session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from node.domain.identity import NodeSpec
+from node.domain.ids import SourceId
+from node.domain.jobs import Job
+from node.domain.proxies import ProxyAddress
+from node.domain.results import FinishedJob
+from node.domain.secret import Secret
+from node.domain.verdict import Verdict
+from node.gateway.client import GatewayClient
+from node.gateway.deployment import ClientPolicy, Deployment, Surroundings
+from node.ports.source import JobSource
+from node.ports.transport import TransportFactory
+from node.runtime.signals import Signal
+from node.sources.gateway import GatewaySource
+
+
+class _MaskedSource:
+    """A source whose jobs' secrets are made known to the logs before anything can be said about them."""
+
+    def __init__(self, source: JobSource, remember: Callable[[Secret], None]) -> None:
+        self._source = source
+        self._remember = remember
+
+    @property
+    def source_id(self) -> SourceId:
+        return self._source.source_id
+
+    async def claim(self) -> Job | None:
+        job = await self._source.claim()
+        if job is not None:
+            for secret in job.receipt.values():
+                self._remember(secret)
+        return job
+
+    async def settle(self, finished: FinishedJob) -> Verdict:
+        return await self._source.settle(finished)
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayLink:
+    """One node's connection: see `node.ports.membership.Link`."""
+
+    membership: GatewayClient
+    source: JobSource
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self.membership.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayLinks:
+    """Makes the links of a fleet; ``stop`` ends the waits between the attempts of steps."""
+
+    transports: TransportFactory
+    deployment: Deployment
+    policy: ClientPolicy
+    surroundings: Surroundings
+    stop: Signal
+    remember: Callable[[Secret], None]
+
+    def open(self, spec: NodeSpec, proxy: ProxyAddress | None, on_lost: Callable[[], None]) -> GatewayLink:
+        """See `node.ports.membership.LinkFactory.open`."""
+        transport = self.transports.open(proxy)
+        client = GatewayClient(spec, transport, self.deployment, self.policy, self.surroundings, self.stop, on_lost)
+        source = GatewaySource(client, self.surroundings.events, self.deployment.node_version, self.policy.timeouts)
+        return GatewayLink(client, _MaskedSource(source, self.remember))

@@ -1,0 +1,173 @@
+"""A simulation from its start to its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TextIO
+
+from node.app.fleet import Fleet, open_fleet
+from node.app.plan import FleetPlan
+from node.app.sandbox import SandboxControl, running_sandbox
+from node.app.summary import Outcome
+from node.app.telemetry import Telemetry, open_telemetry
+from node.domain.events import ResultLost
+from node.gateway.httpx_transport import HttpxTransportFactory
+from node.gateway.tls import client_context
+from node.manager.shutdown import ShutdownSignals
+from node.observability.log_files import Topic
+from node.ports.transport import Transport
+from node.runtime.signals import Signal
+from node.runtime.tasks import TaskOwner
+from node.sandbox.process import SandboxProcess
+
+
+class Display(Protocol):
+    """What shows a run to people while it lasts."""
+
+    def say(self, text: str) -> None:
+        """Tell something that matters to whoever started the run."""
+        ...
+
+    async def watch(self, fleet: Fleet, stop: Signal) -> None:
+        """Show the fleet until ``stop`` is set."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The gateway of a run; ``control`` is there for a sandbox of our own."""
+
+    url: str
+    auth_url: str
+    echo_url: str = ""
+    control: SandboxControl | None = None
+
+
+@dataclass(slots=True)
+class Simulation:
+    """One run of ``python main.py simulate``.
+
+    ``duration_s`` None runs until it is told to stop; ``console`` gets log lines where nothing else is shown.
+    """
+
+    plan: FleetPlan
+    cwd: Path
+    display: Display
+    exit_code_at_third_signal: int
+    duration_s: float | None = None
+    console: TextIO | None = None
+    _aborted: bool = field(default=False, init=False)
+    _given_up: int = field(default=0, init=False)
+
+    async def run(self) -> Outcome:
+        """Run to the end, whatever ends it.
+
+        Raises:
+            SandboxFailed: the bundled gateway did not start.
+            StorageInUse, StorageUnavailable: the outbox cannot be used.
+            InvalidInput: the CA file or a key cannot be used.
+        """
+        async with open_telemetry(self.plan, self.console) as telemetry:
+            tasks = TaskOwner(telemetry.bus.emit)
+            try:
+                async with self._gateway(telemetry, tasks) as gateway:
+                    return await self._run(gateway, telemetry, tasks)
+            finally:
+                await tasks.cancel()
+
+    @contextlib.asynccontextmanager
+    async def _gateway(self, telemetry: Telemetry, tasks: TaskOwner) -> AsyncIterator[Gateway]:
+        settings = self.plan.settings.gateway
+        if not self.plan.uses_sandbox:
+            yield Gateway(settings.url, settings.effective_auth_url)
+            return
+        logger = telemetry.logs.logger(Topic.GENERAL)
+        async with (
+            running_sandbox(self.plan, self.cwd, tasks, lambda line: logger.warning("sandbox", line=line)) as process,
+            _direct_transport() as transport,
+        ):
+            telemetry.redactor.register(process.handshake.control_token)
+            url = process.handshake.url
+            self.display.say(f"No gateway is configured: a sandbox gateway runs at {url} and is fed with jobs.")
+            tasks.start(self._watch_sandbox(process), "watch the sandbox")
+            yield Gateway(url, url, f"{url}/ip", SandboxControl(transport, process.handshake))
+
+    async def _watch_sandbox(self, process: SandboxProcess) -> None:
+        code = await process.wait()
+        if code:
+            self.display.say(f"The sandbox gateway has ended with exit code {code}.")
+
+    async def _run(self, gateway: Gateway, telemetry: Telemetry, tasks: TaskOwner) -> Outcome:
+        async with open_fleet(self.plan, gateway.url, gateway.auth_url, telemetry, echo_url=gateway.echo_url) as fleet:
+            self._tell_left_overs(fleet)
+            telemetry.bus.subscribe(ResultLost, self._on_result_lost)
+            stop = Signal()
+            watching = tasks.start(self.display.watch(fleet, stop), "display")
+            drain = self._drainer(fleet, gateway, tasks)
+            timer = None
+            if self.duration_s is not None:
+                timer = asyncio.get_running_loop().call_later(self.duration_s, drain)
+            try:
+                with ShutdownSignals(drain, self._aborter(fleet), self.exit_code_at_third_signal):
+                    await fleet.run()
+                    ledger = await gateway.control.ledger() if gateway.control is not None else None
+            finally:
+                if timer is not None:
+                    timer.cancel()
+                stop.set()
+                await asyncio.wait([watching])
+            return Outcome(
+                gateway=gateway.url,
+                view=telemetry.monitor.snapshot(),
+                nodes=telemetry.monitor.nodes(),
+                ledger=ledger,
+                unsent=fleet.outbox.count(),
+                dead=sum(1 for _ in fleet.outbox.dead()),
+                orphans=sum(fleet.sender.orphans(fleet.manager.nodes.keys()).values()),
+                given_up=self._given_up,
+                aborted=self._aborted,
+            )
+
+    def _on_result_lost(self, event: ResultLost) -> None:
+        self._given_up += 1
+        self.display.say(f"{event.key.node}: the result of job {event.key.job} is lost: {event.reason}.")
+
+    def _tell_left_overs(self, fleet: Fleet) -> None:
+        waiting = fleet.outbox.count()
+        if waiting:
+            self.display.say(f"{waiting} finished results of an earlier run are in the outbox; they are sent first.")
+        for node, count in fleet.sender.orphans(fleet.manager.nodes.keys()).items():
+            self.display.say(
+                f"{count} of them are of node {node}, which is not on the roster; they wait until they expire."
+            )
+
+    def _drainer(self, fleet: Fleet, gateway: Gateway, tasks: TaskOwner) -> Callable[[], None]:
+        def drain() -> None:
+            if fleet.stopping.is_set:
+                return
+            if gateway.control is not None:
+                tasks.start(gateway.control.stop_feeding(), "stop feeding")
+            fleet.drain()
+
+        return drain
+
+    def _aborter(self, fleet: Fleet) -> Callable[[], None]:
+        def abort() -> None:
+            self._aborted = True
+            self.display.say("Stopping at once; unsent results stay in the outbox.")
+            fleet.abort()
+
+        return abort
+
+
+@contextlib.asynccontextmanager
+async def _direct_transport() -> AsyncIterator[Transport]:
+    transport = HttpxTransportFactory(client_context()).open(None)
+    try:
+        yield transport
+    finally:
+        await transport.aclose()

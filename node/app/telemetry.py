@@ -1,0 +1,70 @@
+"""What listens to a run: the bus, the monitor, the metrics and the logs, with one point that masks secrets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TextIO
+
+from node.app.plan import FleetPlan
+from node.monitors.node_monitor import NodeMonitor
+from node.observability.bus import EventBus
+from node.observability.log_subscriber import LogSubscriber
+from node.observability.logging import ConsolePolicy, LogPolicy, Logs
+from node.observability.metrics import Metrics
+from node.observability.metrics_subscriber import MetricsSubscriber
+from node.observability.redaction import Redactor
+from node.runtime.signals import Signal
+from node.runtime.system import SystemClock
+
+LOG_FOLDER: Final = Path("logs")
+"""Where the logs are, below the state folder."""
+
+_MIB: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """Everything that listens, for the length of a run."""
+
+    bus: EventBus
+    monitor: NodeMonitor
+    metrics: Metrics
+    redactor: Redactor
+    logs: Logs
+
+
+@contextlib.asynccontextmanager
+async def open_telemetry(plan: FleetPlan, console: TextIO | None) -> AsyncIterator[Telemetry]:
+    """Listen within the block. With ``console`` the log's lines go there too, errors alone."""
+    clock = SystemClock()
+    redactor = Redactor()
+    for secret in plan.secrets():
+        redactor.register(secret)
+    wanted = plan.settings.logging
+    policy = LogPolicy(
+        folder=plan.state_dir / LOG_FOLDER,
+        level=wanted.level,
+        json_lines=wanted.json_lines,
+        max_bytes=wanted.rotate_mb * _MIB,
+        backups=wanted.rotate_count,
+        prompts=wanted.prompts,
+    )
+    logs = Logs.open(policy, clock, redactor, console=ConsolePolicy(console, level="error") if console is not None else None)
+    logs.bridge()
+    bus, stop = EventBus(), Signal()
+    monitor = NodeMonitor(clock, [spec.node_id for spec in plan.nodes])
+    metrics = Metrics()
+    lines = LogSubscriber(logs, clock)
+    for subscriber in (monitor, MetricsSubscriber(metrics, len(plan.nodes)), lines):
+        bus.attach(subscriber)
+    telling = asyncio.get_running_loop().create_task(lines.run(stop), name="log counts")
+    try:
+        yield Telemetry(bus, monitor, metrics, redactor, logs)
+    finally:
+        stop.set()
+        await telling
+        logs.close()

@@ -1,0 +1,24 @@
+"""The commands, one module each. They import what they run only when they run, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import typer
+
+from node.cli.commands.config import app as config
+from node.cli.commands.gateway import gateway
+from node.cli.commands.init import init
+from node.cli.commands.outbox import app as outbox
+from node.cli.commands.roster import roster
+from node.cli.commands.simulate import simulate
+from node.cli.commands.submit import submit
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register all commands, in the order in which ``--help`` shows them."""
+    app.command("simulate")(simulate)
+    app.command("gateway")(gateway)
+    app.command("submit")(submit)
+    app.command("init")(init)
+    app.command("roster")(roster)
+    app.add_typer(config, name="config")
+    app.add_typer(outbox, name="outbox")

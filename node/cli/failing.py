@@ -1,0 +1,44 @@
+"""From an error to a message and an exit code: the one place."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+import typer
+
+from node.cli.exit_codes import ExitCode
+from node.domain.errors import InvalidInput, NodeError, NotAllowed, StorageError, TransportError
+
+
+@contextlib.contextmanager
+def failures_told() -> Iterator[None]:
+    """Turn what goes wrong within the block into words on stderr and the exit code that belongs to it."""
+    try:
+        yield
+    except InvalidInput as error:
+        count = len(error.faults)
+        typer.echo("What is written cannot be used:" if count == 1 else f"{count} things cannot be used:", err=True)
+        for fault in error.faults:
+            typer.echo(f"  {fault}", err=True)
+        raise typer.Exit(ExitCode.INVALID_INPUT) from error
+    except NotAllowed as error:
+        raise _ended(ExitCode.NOT_ALLOWED, str(error)) from error
+    except StorageError as error:
+        raise _ended(ExitCode.STORAGE, str(error)) from error
+    except TransportError as error:
+        raise _ended(ExitCode.UNREACHABLE, str(error)) from error
+    except NodeError as error:
+        raise _ended(
+            ExitCode.UNREACHABLE if type(error).__name__ == "SandboxFailed" else ExitCode.DEFECT, str(error)
+        ) from error
+    except BrokenPipeError:
+        # Whoever read our output has gone; there is nobody left to tell.
+        sys.stderr.close()
+        raise typer.Exit(ExitCode.OK) from None
+
+
+def _ended(code: ExitCode, text: str) -> typer.Exit:
+    typer.echo(text, err=True)
+    return typer.Exit(code)

@@ -1,0 +1,56 @@
+"""The program's front door: which command was meant, and what all commands share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+import typer
+
+from node import __version__
+from node.cli import commands
+from node.cli.exit_codes import ExitCode
+
+_OWN_OPTIONS: Final = {"--help", "-h", "--version", "--install-completion", "--show-completion"}
+
+app = typer.Typer(
+    name="llm-node",
+    add_completion=True,
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="Worker nodes for an LLM gateway: simulate a fleet of them, and a gateway to run it against.",
+    epilog="Without a command it simulates: 'python main.py --duration 30s' is 'python main.py simulate --duration 30s'.",
+)
+commands.add_to(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"llm-node {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line, by default the process's own, and return its exit code; see `ExitCode`."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or (given[0].startswith("-") and given[0] not in _OWN_OPTIONS):
+        given.insert(0, "simulate")
+    try:
+        app(given, standalone_mode=True)
+    except SystemExit as ending:
+        return ending.code if isinstance(ending.code, int) else ExitCode.DEFECT
+    except KeyboardInterrupt:
+        typer.echo("Stopped.", err=True)
+        return ExitCode.INTERRUPTED
+    return ExitCode.OK

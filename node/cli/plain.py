@@ -1,0 +1,54 @@
+"""A run without a live screen: a line now and then, fit for files and pipes."""
+
+from __future__ import annotations
+
+import json
+
+from rich.console import Console
+
+from node.app.fleet import Fleet
+from node.domain.events import EngineChanged
+from node.monitors.report import report_line
+from node.runtime.signals import Signal
+from node.settings.model import Settings
+
+
+class PlainDisplay:
+    """A `node.app.simulation.Display` of lines: text, or JSON where the logs are JSON."""
+
+    def __init__(self, console: Console, settings: Settings) -> None:
+        self._console = console
+        self._interval_s = settings.fleet.status_report_s
+        self._json = settings.logging.json_lines
+
+    def say(self, text: str) -> None:
+        """See `Display.say`."""
+        line = json.dumps({"event": "notice", "text": text}) if self._json else text
+        self._console.print(line, markup=False, soft_wrap=True)
+
+    async def watch(self, fleet: Fleet, stop: Signal) -> None:
+        """See `Display.watch`."""
+        end = fleet.telemetry.bus.subscribe(EngineChanged, self._on_engine)
+        try:
+            while not await stop.wait(self._interval_s):
+                self._report(fleet)
+        finally:
+            end()
+
+    def _report(self, fleet: Fleet) -> None:
+        line = report_line(fleet.telemetry.monitor.snapshot())
+        if self._json:
+            line = json.dumps({"event": "status", "text": line, "unsent": fleet.outbox.count()})
+        elif waiting := fleet.outbox.count():
+            line += f" | unsent {waiting}"
+        self._console.print(line, markup=False, soft_wrap=True)
+
+    def _on_engine(self, event: EngineChanged) -> None:
+        self.say(engine_sentence(event))
+
+
+def engine_sentence(event: EngineChanged) -> str:
+    """What an engine's coming or going means for the run."""
+    if event.available:
+        return f"{event.engine} is there: it takes jobs."
+    return f"{event.reason.rstrip('.')}. Until it is, its jobs go to the next executor."

@@ -1,0 +1,88 @@
+"""A simulation as a person meets it: from options to the closing table and the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from node.app.event_loop import new_event_loop
+from node.app.plan import FleetPlan, plan_fleet
+from node.app.simulation import Display, Simulation
+from node.app.summary import Outcome, summarize
+from node.cli.closing import closing_lines, closing_table, exit_code
+from node.cli.dashboard import Dashboard
+from node.cli.exit_codes import ExitCode
+from node.cli.plain import PlainDisplay
+from node.domain.errors import InputFault, InvalidInput
+from node.settings.load import load
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationOptions:
+    """What was asked for on the command line."""
+
+    flags: Mapping[str, object]
+    config_file: Path | None
+    profile: str | None
+    duration_s: float | None
+    seed: int | None
+    summary: Path | None
+    dashboard: bool
+
+
+def run_simulation(options: SimulationOptions) -> ExitCode:
+    """Run it and tell how it ended.
+
+    Raises:
+        NodeError: it could not be started; its subclasses say why.
+    """
+    cwd = Path.cwd()
+    loaded = load(
+        config_file=options.config_file, profile=options.profile, flags=options.flags, environ=os.environ, cwd=cwd
+    )
+    plan = plan_fleet(loaded, cwd, options.seed)
+    _check_writable(options.summary)
+    console = Console(highlight=False)
+    live = options.dashboard and console.is_terminal
+    display: Display = Dashboard(console, options.duration_s) if live else PlainDisplay(console, plan.settings)
+    _greet(display, plan)
+    simulation = Simulation(
+        plan,
+        cwd,
+        display,
+        exit_code_at_third_signal=ExitCode.INTERRUPTED,
+        duration_s=options.duration_s,
+        console=None if live else sys.stderr,
+    )
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        outcome = runner.run(simulation.run())
+    if options.summary is not None:
+        options.summary.write_text(json.dumps(summarize(outcome), indent=2) + "\n", encoding="utf-8")
+    _close(console, outcome, plan)
+    return exit_code(outcome)
+
+
+def _check_writable(summary: Path | None) -> None:
+    if summary is not None and not summary.parent.is_dir():
+        raise InvalidInput([InputFault("--summary", f"there is no folder {str(summary.parent)!r}", "make it first")])
+
+
+def _greet(display: Display, plan: FleetPlan) -> None:
+    for fault in plan.warnings:
+        display.say(f"Left out: {fault}")
+    where = "simulated nodes (there is no roster)" if plan.simulated_roster else "nodes"
+    accounts = len({spec.identity.account_id for spec in plan.nodes})
+    display.say(f"{len(plan.nodes)} {where} over {accounts} accounts; logs and outbox are in {plan.state_dir}.")
+
+
+def _close(console: Console, outcome: Outcome, plan: FleetPlan) -> None:
+    console.print(closing_table(outcome))
+    for line in closing_lines(outcome, plan.state_dir):
+        console.print(line)

@@ -1,0 +1,79 @@
+"""A prompt on its way to a gateway and its answer on the way back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import typer
+
+from node.app.control_file import read_control_file
+from node.app.developer import Developer
+from node.app.event_loop import new_event_loop
+from node.cli.exit_codes import ExitCode
+from node.domain.errors import InputFault, InvalidInput
+from node.domain.secret import Secret
+from node.gateway.httpx_transport import HttpxTransportFactory
+from node.gateway.tls import client_context
+from node.protocol.messages import JobOutcome
+from node.settings.load import load
+from node.settings.model import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of whom."""
+
+    prompt: str = field(repr=False)
+    model: str
+    max_output: int
+    temperature: float | None
+    timeout_s: float
+    api_key: str = field(repr=False)
+
+
+def run_submission(
+    question: Question, flags: Mapping[str, object], config_file: Path | None, profile: str | None, *, as_json: bool
+) -> ExitCode:
+    """Submit, wait and print; OK when the job succeeded.
+
+    Raises:
+        NodeError: there is no gateway, or it does not take the job; its subclasses say why.
+    """
+    cwd = Path.cwd()
+    settings = load(config_file=config_file, profile=profile, flags=flags, environ=os.environ, cwd=cwd).settings
+    url = settings.gateway.url or _running_here(cwd / settings.state_dir)
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        outcome = runner.run(_ask(question, url, settings))
+    if as_json:
+        typer.echo(outcome.model_dump_json(indent=2))
+    elif outcome.status == "success":
+        typer.echo(outcome.result.message.content)
+    else:
+        typer.echo(f"The job failed: {outcome.result.error or 'no reason was given'}", err=True)
+    return ExitCode.OK if outcome.status == "success" else ExitCode.JOB_FAILED
+
+
+def _running_here(state_dir: Path) -> str:
+    handshake = read_control_file(state_dir)
+    if handshake is None:
+        remedy = "start one with 'python main.py gateway', or name one with --gateway URL"
+        raise InvalidInput([InputFault("--gateway", "no gateway is named and none runs here", remedy)])
+    return handshake.url
+
+
+async def _ask(question: Question, url: str, settings: Settings) -> JobOutcome:
+    prompt = sys.stdin.read() if question.prompt == "-" else question.prompt
+    transport = HttpxTransportFactory(client_context(settings.gateway.ca_file)).open(None)
+    try:
+        developer = Developer(transport, url, Secret(question.api_key), random.Random())
+        job_id = await developer.submit(prompt, question.model, question.max_output, question.temperature)
+        typer.echo(f"Job {job_id} is submitted to {url}; waiting for a node …", err=True)
+        return await developer.result(job_id, question.timeout_s)
+    finally:
+        await transport.aclose()
