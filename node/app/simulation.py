@@ -7,22 +7,28 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Final, Protocol, TextIO
 
+from node.app.control_file import read_control_file
 from node.app.fleet import Fleet, open_fleet
 from node.app.plan import FleetPlan
 from node.app.sandbox import SandboxControl, running_sandbox
 from node.app.summary import Outcome
 from node.app.telemetry import Telemetry, open_telemetry
+from node.domain.errors import TransportError
 from node.domain.events import ResultLost
 from node.gateway.httpx_transport import HttpxTransportFactory
 from node.gateway.tls import client_context
 from node.manager.shutdown import ShutdownSignals
 from node.observability.log_files import Topic
-from node.ports.transport import Transport
+from node.ports.transport import Request, Transport
+from node.protocol.routes import Step
 from node.runtime.signals import Signal
 from node.runtime.tasks import TaskOwner
 from node.sandbox.process import SandboxProcess
+from node.settings.model import Settings
+
+_LOOK_S: Final = 10.0
 
 
 class Display(Protocol):
@@ -39,12 +45,13 @@ class Display(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """The gateway of a run; ``control`` is there for a sandbox of our own."""
+    """The gateway of a run; ``control`` finds the way to its ledger where it is a sandbox on this machine."""
 
     url: str
     auth_url: str
     echo_url: str = ""
-    control: SandboxControl | None = None
+    control: Callable[[], SandboxControl | None] = lambda: None
+    feeds_for_us: bool = False
 
 
 @dataclass(slots=True)
@@ -83,18 +90,25 @@ class Simulation:
     async def _gateway(self, telemetry: Telemetry, tasks: TaskOwner) -> AsyncIterator[Gateway]:
         settings = self.plan.settings.gateway
         if not self.plan.uses_sandbox:
-            yield Gateway(settings.url, settings.effective_auth_url)
+            async with _direct_transport(self.plan.settings) as transport:
+                # Asked for anew each time: a gateway that was started again has another token.
+                yield Gateway(settings.url, settings.effective_auth_url, control=lambda: self._found(transport))
             return
         logger = telemetry.logs.logger(Topic.GENERAL)
         async with (
             running_sandbox(self.plan, self.cwd, tasks, lambda line: logger.warning("sandbox", line=line)) as process,
-            _direct_transport() as transport,
+            _direct_transport(self.plan.settings) as transport,
         ):
             telemetry.redactor.register(process.handshake.control_token)
             url = process.handshake.url
             self.display.say(f"No gateway is configured: a sandbox gateway runs at {url} and is fed with jobs.")
             tasks.start(self._watch_sandbox(process), "watch the sandbox")
-            yield Gateway(url, url, f"{url}/ip", SandboxControl(transport, process.handshake))
+            control = SandboxControl(transport, process.handshake)
+            yield Gateway(url, url, f"{url}/ip", lambda: control, feeds_for_us=True)
+
+    def _found(self, transport: Transport) -> SandboxControl | None:
+        handshake = read_control_file(self.plan.state_dir, self.plan.settings.gateway.url)
+        return None if handshake is None else SandboxControl(transport, handshake)
 
     async def _watch_sandbox(self, process: SandboxProcess) -> None:
         code = await process.wait()
@@ -107,6 +121,7 @@ class Simulation:
             telemetry.bus.subscribe(ResultLost, self._on_result_lost)
             stop = Signal()
             watching = tasks.start(self.display.watch(fleet, stop), "display")
+            tasks.start(self._look_for(gateway), "look for the gateway")
             drain = self._drainer(fleet, gateway, tasks)
             timer = None
             if self.duration_s is not None:
@@ -114,7 +129,8 @@ class Simulation:
             try:
                 with ShutdownSignals(drain, self._aborter(fleet), self.exit_code_at_third_signal):
                     await fleet.run()
-                    ledger = await gateway.control.ledger() if gateway.control is not None else None
+                    control = gateway.control()
+                    ledger = None if control is None else await control.ledger()
             finally:
                 if timer is not None:
                     timer.cancel()
@@ -131,6 +147,15 @@ class Simulation:
                 given_up=self._given_up,
                 aborted=self._aborted,
             )
+
+    async def _look_for(self, gateway: Gateway) -> None:
+        """Say so when nobody answers: the nodes keep trying, but whoever mistyped an address should know."""
+        route = Step.PING.route
+        async with _direct_transport(self.plan.settings) as transport:
+            try:
+                await transport.exchange(Request(route.method, gateway.url + route.path), _LOOK_S)
+            except TransportError as error:
+                self.display.say(f"The gateway at {gateway.url} does not answer ({error}); the nodes keep trying.")
 
     def _on_result_lost(self, event: ResultLost) -> None:
         self._given_up += 1
@@ -149,8 +174,8 @@ class Simulation:
         def drain() -> None:
             if fleet.stopping.is_set:
                 return
-            if gateway.control is not None:
-                tasks.start(gateway.control.stop_feeding(), "stop feeding")
+            if gateway.feeds_for_us and (control := gateway.control()) is not None:
+                tasks.start(control.stop_feeding(), "stop feeding")
             fleet.drain()
 
         return drain
@@ -165,8 +190,8 @@ class Simulation:
 
 
 @contextlib.asynccontextmanager
-async def _direct_transport() -> AsyncIterator[Transport]:
-    transport = HttpxTransportFactory(client_context()).open(None)
+async def _direct_transport(settings: Settings) -> AsyncIterator[Transport]:
+    transport = HttpxTransportFactory(client_context(settings.gateway.ca_file)).open(None)
     try:
         yield transport
     finally:

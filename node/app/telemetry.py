@@ -53,7 +53,9 @@ async def open_telemetry(plan: FleetPlan, console: TextIO | None) -> AsyncIterat
         backups=wanted.rotate_count,
         prompts=wanted.prompts,
     )
-    logs = Logs.open(policy, clock, redactor, console=ConsolePolicy(console, level="error") if console is not None else None)
+    logs = Logs.open(
+        policy, clock, redactor, console=ConsolePolicy(console, level="error") if console is not None else None
+    )
     logs.bridge()
     bus, stop = EventBus(), Signal()
     monitor = NodeMonitor(clock, [spec.node_id for spec in plan.nodes])

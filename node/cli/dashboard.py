@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
@@ -21,8 +20,11 @@ from node.monitors.snapshot import FleetView
 from node.runtime.signals import Signal
 
 _REFRESH_S: Final = 0.5
-_FIGURES_HEIGHT: Final = 14
-"""Lines that are taken by all but the events."""
+_BOX_WIDTH: Final = 24
+_BOX_HEIGHT: Final = 10
+
+_AUTH_WORDS: Final = {"closed": "healthy", "open": "down", "half-open": "probing"}
+"""What the states of the auth circuit mean to people."""
 
 _STYLES: Final = {
     Presence.PROCESSING: "green",
@@ -64,10 +66,14 @@ class Dashboard:
     def _render(self, fleet: Fleet) -> RenderableType:
         view = fleet.telemetry.monitor.snapshot()
         boxes = [_nodes(view), _jobs(view, fleet.outbox.count()), _latencies(view), _health(view)]
-        wide = self._console.width >= 100
-        figures: RenderableType = _row(boxes) if wide else Columns(boxes, expand=True)
-        rows = max(3, self._console.height - _FIGURES_HEIGHT - (0 if wide else 9))
-        return Group(self._head(fleet, view), figures, _events(view, rows))
+        fitting = max(1, min(len(boxes), self._console.width // _BOX_WIDTH))
+        parts: list[RenderableType] = [self._head(fleet, view), _row(boxes[:fitting])]
+        if fitting < len(boxes):
+            parts.append(_health_line(view))
+        rows = self._console.height - _BOX_HEIGHT - len(parts) - 3
+        if rows > 0:
+            parts.append(_events(view, rows))
+        return Group(*parts)
 
     def _head(self, fleet: Fleet, view: FleetView) -> Text:
         head = Text(overflow="ellipsis", no_wrap=True)
@@ -97,7 +103,7 @@ def _figures(title: str, rows: list[tuple[str, str | Text]]) -> Panel:
     table.add_column(justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    return Panel(table, title=title, title_align="left", height=10, padding=(0, 1))
+    return Panel(table, title=title, title_align="left", height=_BOX_HEIGHT, padding=(0, 1))
 
 
 def _nodes(view: FleetView) -> Panel:
@@ -135,7 +141,7 @@ def _latencies(view: FleetView) -> Panel:
         table.add_row(name, *_percentiles(latency))
     table.add_row("", "", "")
     table.add_row("polls/s", f"{view.polls_per_s:.1f}", "")
-    return Panel(table, title="latency", title_align="left", height=10, padding=(0, 1))
+    return Panel(table, title="latency", title_align="left", height=_BOX_HEIGHT, padding=(0, 1))
 
 
 def _percentiles(latency: Latency) -> tuple[str, str]:
@@ -145,7 +151,7 @@ def _percentiles(latency: Latency) -> tuple[str, str]:
 
 
 def _health(view: FleetView) -> Panel:
-    auth = Text("healthy", style="green") if view.auth == "closed" else Text(view.auth, style="red")
+    auth = Text(_AUTH_WORDS.get(view.auth, view.auth), style="green" if view.auth == "closed" else "red")
     rows: list[tuple[str, str | Text]] = [("points", f"{view.points.points:,.1f}"), ("auth", auth)]
     if view.proxies_good or view.proxies_bad:
         rows.append(("proxies", f"{view.proxies_good} good, {view.proxies_bad} bad"))
@@ -156,6 +162,16 @@ def _health(view: FleetView) -> Panel:
     if view.crashes:
         rows.append(("defects", Text(str(view.crashes), style="bold red")))
     return _figures("health", rows[:8])
+
+
+def _health_line(view: FleetView) -> Text:
+    engines = "".join(f", {name} {'there' if there else 'missing'}" for name, there in view.engines.items())
+    proxies = (
+        f", proxies {view.proxies_good} good {view.proxies_bad} bad" if view.proxies_good + view.proxies_bad else ""
+    )
+    polls = f"polls {view.polls_per_s:.1f}/s, {view.polls_failed} failed"
+    text = f" {polls}, points {view.points.points:,.1f}, auth {_AUTH_WORDS.get(view.auth, view.auth)}{engines}{proxies}"
+    return Text(text, overflow="ellipsis", no_wrap=True)
 
 
 def _events(view: FleetView, rows: int) -> Panel:

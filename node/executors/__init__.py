@@ -1,0 +1,1 @@
+"""What runs a job: stored answers, Ollama, synthetic text; and wrappers that order and limit them."""

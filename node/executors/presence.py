@@ -1,0 +1,52 @@
+"""Whether an engine is there, known once for a whole fleet."""
+
+from __future__ import annotations
+
+from node.domain.events import EngineChanged
+from node.ports.clock import Clock
+from node.ports.events import EventSink
+
+
+class EnginePresence:
+    """Remembers that an engine is missing, so that a fleet does not hammer a dead port, and tells of changes.
+
+    Nothing is known at first; from then on every change is one `EngineChanged`. While the engine is missing,
+    one caller every ``recheck_s`` seconds is chosen to look again.
+    """
+
+    def __init__(self, engine: str, recheck_s: float, clock: Clock, events: EventSink) -> None:
+        self._engine = engine
+        self._recheck_s = recheck_s
+        self._clock = clock
+        self._events = events
+        self._found: bool | None = None
+        self._reason = ""
+        self._look_at = 0.0
+
+    @property
+    def missing_because(self) -> str:
+        """Why the engine is held to be missing; empty while it is not."""
+        return self._reason
+
+    def look_now(self) -> bool:
+        """Whether this caller is the one to look again."""
+        now = self._clock.monotonic()
+        if not self._reason or now < self._look_at:
+            return False
+        self._look_at = now + self._recheck_s
+        return True
+
+    def found(self) -> None:
+        """The engine answered, whatever it said."""
+        self._tell(available=True, reason="")
+
+    def missing(self, reason: str) -> None:
+        """Nothing answered, or something else did; ``reason`` is a sentence without secrets."""
+        self._look_at = self._clock.monotonic() + self._recheck_s
+        self._tell(available=False, reason=reason)
+
+    def _tell(self, *, available: bool, reason: str) -> None:
+        self._reason = reason
+        if self._found is not available:
+            self._found = available
+            self._events.emit(EngineChanged(self._engine, available, reason))

@@ -1,0 +1,81 @@
+"""Text that no model made, at a model's pace: for simulations without an engine."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from node.domain.jobs import ChatPayload
+from node.domain.results import Generation
+from node.ports.clock import Random
+from node.ports.executor import Partials
+
+_OPENING: Final = ("[synthetic]", "No", "model", "ran;", "these", "words", "fill", "its", "place:")
+"""Says what the text is, in its very first token, so that even the shortest answer does."""
+
+_QUALITIES: Final = ("amber", "brisk", "calm", "distant", "early", "faint", "gentle", "hollow", "narrow", "silver")
+_THINGS: Final = ("anchor", "bridge", "candle", "forest", "garden", "harbor", "kettle", "lantern", "meadow", "river")
+
+_PIECE_S: Final = 0.2
+"""How much of the answer is one piece, for a taker of pieces."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticPolicy:
+    """How synthetic text is made: its length in tokens, drawn anew each time, and tokens a second (0: at once).
+
+    A token is a word.
+    """
+
+    min_tokens: int = 40
+    max_tokens: int = 160
+    tokens_per_s: float = 80.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.min_tokens <= self.max_tokens:
+            raise ValueError(f"a length runs from 1 upwards, not from {self.min_tokens} to {self.max_tokens}")
+        if self.tokens_per_s < 0:
+            raise ValueError(f"a rate is 0 or more, not {self.tokens_per_s}")
+
+
+class SyntheticExecutor:
+    """Takes every job. Its results bear the name of the model that was asked for, since it stands in for it;
+    ``executor`` tells them apart.
+    """
+
+    def __init__(self, policy: SyntheticPolicy, random: Random) -> None:
+        self._policy = policy
+        self._random = random
+
+    @property
+    def name(self) -> str:
+        """See `node.ports.executor.Executor.name`."""
+        return "synthetic"
+
+    async def execute(self, payload: ChatPayload, partials: Partials | None = None) -> Generation:
+        """See `node.ports.executor.Executor.execute`. The words are drawn before the first wait."""
+        wanted = self._random.randrange(self._policy.min_tokens, self._policy.max_tokens + 1)
+        count = wanted if payload.max_output is None else max(1, min(wanted, payload.max_output))
+        words = self._words(count)
+        rate = self._policy.tokens_per_s
+        piece = count if partials is None or not rate else max(1, round(rate * _PIECE_S))
+        for start in range(0, count, piece):
+            part = words[start : start + piece]
+            await asyncio.sleep(len(part) / rate if rate else 0)
+            if partials is not None:
+                await partials.push(" ".join(part) if not start else " " + " ".join(part))
+        return Generation(
+            text=" ".join(words),
+            model=payload.model,
+            executor=self.name,
+            output_tokens=count,
+            finish_reason="stop" if count == wanted else "length",
+        )
+
+    async def aclose(self) -> None:
+        """See `node.ports.executor.Executor.aclose`: it holds nothing."""
+
+    def _words(self, count: int) -> list[str]:
+        filler = (self._random.choice((_QUALITIES, _THINGS)[turn % 2]) for turn in range(count - len(_OPENING)))
+        return [*_OPENING[:count], *filler]

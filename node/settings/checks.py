@@ -1,0 +1,119 @@
+"""Whether settings fit each other, beyond each being valid by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from node.domain.errors import InputFault
+from node.settings.catalogue import catalogue
+from node.settings.explain import number_text
+from node.settings.layers import DEFAULT_ORIGIN, Origin, OriginKind
+from node.settings.model import Settings
+
+ORDERED: Final = (
+    ("retry.base_s", "retry.cap_s"),
+    ("auth.open_s", "auth.open_cap_s"),
+    ("node.back_off_base_s", "node.back_off_cap_s"),
+    ("fleet.min_start_delay_s", "fleet.max_start_delay_s"),
+    ("fleet.recovery_min_s", "fleet.recovery_max_s"),
+    ("fleet.models_update_min_s", "fleet.models_update_max_s"),
+    ("proxy.cool_down_s", "proxy.cool_down_cap_s"),
+    ("stored.delay_min_s", "stored.delay_max_s"),
+    ("synthetic.tokens_min", "synthetic.tokens_max"),
+    ("outbox.back_off_base_s", "outbox.back_off_cap_s"),
+)
+"""Pairs of which the first may not be above the second."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """What several settings must hold together; ``broken`` gives the problem and the remedy, or None."""
+
+    names: tuple[str, ...]
+    broken: Callable[[Settings, Path], tuple[str, str] | None]
+
+
+def check(settings: Settings, origins: Mapping[str, Origin], cwd: Path, doubtful: frozenset[str]) -> list[InputFault]:
+    """The faults of settings that do not fit each other, each at the strongest place that had a say in it.
+
+    Rules that need a setting in ``doubtful`` are passed over. ``cwd`` is what paths are relative to.
+    """
+    faults = []
+    for rule in _rules(settings):
+        if doubtful.intersection(rule.names):
+            continue
+        if (found := rule.broken(settings, cwd)) is not None:
+            name = _blamed(rule.names, origins)
+            faults.append(origins.get(name, DEFAULT_ORIGIN).fault(*found, name=name))
+    return faults
+
+
+def value_of(settings: Settings, name: str) -> object:
+    """A setting's value by its dotted name."""
+    section, _, key = name.rpartition(".")
+    return getattr(getattr(settings, section) if section else settings, key)
+
+
+def _rules(settings: Settings) -> Iterator[_Rule]:
+    yield from (_Rule(pair, _out_of_order(pair)) for pair in ORDERED)
+    lease = "gateway.lease_s" if settings.gateway.url else "sandbox.lease_s"
+    yield _Rule(("node.job_deadline_s", "timeouts.result_s", lease), _over_budget)
+    yield _Rule(("gateway.jwt_key", "gateway.jwks_url"), _two_keys)
+    yield _Rule(("gateway.ca_file",), _no_certificates)
+    yield _Rule(("executors.order",), _twice)
+
+
+def _blamed(names: tuple[str, ...], origins: Mapping[str, Origin]) -> str:
+    strength = list(OriginKind)
+    return min(names, key=lambda name: strength.index(origins.get(name, DEFAULT_ORIGIN).kind))
+
+
+def _out_of_order(pair: tuple[str, str]) -> Callable[[Settings, Path], tuple[str, str] | None]:
+    low, high = pair
+
+    def broken(settings: Settings, cwd: Path) -> tuple[str, str] | None:
+        del cwd
+        least, most = (float(str(value_of(settings, name))) for name in pair)
+        if least <= most:
+            return None
+        problem = f"{low} = {number_text(least)} is above {high} = {number_text(most)}"
+        return problem, f"lower {low} or raise {high} ({catalogue()[high].env_names[-1]} in the environment)"
+
+    return broken
+
+
+def _over_budget(settings: Settings, cwd: Path) -> tuple[str, str] | None:
+    del cwd
+    deadline, result, lease = settings.node.job_deadline_s, settings.timeouts.result_s, settings.lease_s
+    if deadline + 2 * result < lease:
+        return None
+    name = "gateway.lease_s" if settings.gateway.url else "sandbox.lease_s"
+    problem = (
+        f"a job may take {number_text(deadline)} s and its result twice {number_text(result)} s to send, but the"
+        f" gateway gives the job away after {name} = {number_text(lease)} s"
+    )
+    return problem, f"keep node.job_deadline_s + 2 × timeouts.result_s below {name}"
+
+
+def _two_keys(settings: Settings, cwd: Path) -> tuple[str, str] | None:
+    del cwd
+    if not settings.gateway.jwt_key or not settings.gateway.jwks_url:
+        return None
+    return "gateway.jwt_key and gateway.jwks_url are both given", "keep one of them"
+
+
+def _no_certificates(settings: Settings, cwd: Path) -> tuple[str, str] | None:
+    path = settings.gateway.ca_file
+    if path is None or (cwd / path).is_file():
+        return None
+    return f"there is no file {str(path)!r}", "give a PEM file with the certificates to trust, or leave it empty"
+
+
+def _twice(settings: Settings, cwd: Path) -> tuple[str, str] | None:
+    del cwd
+    order = settings.executors.order
+    twice = sorted({name for name in order if order.count(name) > 1})
+    return (f"{', '.join(twice)} is listed twice", "list each executor once") if twice else None

@@ -1,0 +1,86 @@
+"""Words for people: what a value should be, what was written instead, and which name was perhaps meant."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, assert_never
+
+from node.domain.secret import MASK, Secret
+from node.settings.catalogue import SettingInfo
+
+_SHOWN_CHARS: Final = 60
+_CREDENTIALS: Final = re.compile(r"(//)[^/@]*@")
+
+
+def closest(word: str, candidates: Iterable[str]) -> str:
+    """The candidate that was probably meant, empty when none is near."""
+    return next(iter(difflib.get_close_matches(word, list(candidates), n=1, cutoff=0.6)), "")
+
+
+def number_text(value: float) -> str:
+    """A number as a person would write it."""
+    return str(int(value)) if float(value).is_integer() else str(value)
+
+
+def toml_value(value: object) -> str:
+    """A setting's value as TOML writes it; None, which TOML lacks, is an empty text, and a secret its mask."""
+    match value:
+        case None:
+            return '""'
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return number_text(value)
+        case tuple() | list():
+            return "[" + ", ".join(map(toml_value, value)) + "]"
+        case Secret() | Path():
+            return toml_value(str(value))
+        case _:
+            return json.dumps(str(value), ensure_ascii=False)
+
+
+def shown(value: object, *, secret: bool) -> str:
+    """A value as it was given, for a message: cut to a readable length, secrets and credentials masked."""
+    if secret or isinstance(value, Secret):
+        return MASK
+    text = _CREDENTIALS.sub(rf"\1{MASK}@", repr(str(value)) if isinstance(value, str | Path) else repr(value))
+    return text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…"
+
+
+def bounds_text(info: SettingInfo) -> str:
+    """Which values a setting takes, as ``0 to 65535`` or ``one of a, b``; empty where there is nothing to say."""
+    if info.choices:
+        return f"of {', '.join(info.choices)}"
+    if info.low is None:
+        return "" if info.high is None else f"{number_text(info.high)} or less"
+    return f"{number_text(info.low)} " + ("or more" if info.high is None else f"to {number_text(info.high)}")
+
+
+def remedy(info: SettingInfo) -> str:
+    """What to write instead."""
+    if info.secret:
+        return "correct it, or leave it out"
+    return f"{_advice(info)}; the default is {toml_value(info.default)}"
+
+
+def _advice(info: SettingInfo) -> str:
+    match info.kind:
+        case "whole number" | "number":
+            unit = f" of {info.unit}" if info.unit and info.unit != "share" else ""
+            return f"give a {info.kind}{unit}, {bounds_text(info)}"
+        case "true or false":
+            return "give true or false"
+        case "choice":
+            return f"give one {bounds_text(info)}"
+        case "list":
+            return f"give a list {bounds_text(info)}".rstrip() + " (in the environment separated by commas)"
+        case "path":
+            return "give the path of a file or folder"
+        case "text":
+            return "correct it, or leave it out"
+        case _:
+            assert_never(info.kind)

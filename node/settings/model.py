@@ -1,0 +1,86 @@
+"""All settings in one model; what each section holds is in `node.settings.sections`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from node.settings.sections.execution import ExecutorSettings, OllamaSettings, StoredSettings, SyntheticSettings
+from node.settings.sections.fleet import FleetSettings, NodeSettings, ProxySettings, StopSettings
+from node.settings.sections.gateway import (
+    AuthSettings,
+    GatewaySettings,
+    RetrySettings,
+    SessionSettings,
+    TimeoutSettings,
+)
+from node.settings.sections.keeping import LoggingSettings, OutboxSettings
+from node.settings.sections.sandbox import SandboxSettings, WorkloadSettings
+from node.settings.vocabulary import FilePath, setting
+
+
+class Settings(BaseSettings):
+    """The settings of one run, immutable and valid each by itself.
+
+    Made of layers, the first wins; what none of them names has its default. Nothing is read from the
+    process's environment or from files here: `node.settings.load` does that and also checks that settings
+    fit each other.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True, env_file=None
+    )
+
+    state_dir: FilePath = setting(
+        Path("state"),
+        "Folder for the outbox, logs and other state; it is made where it is missing.",
+        flag="--state-dir",
+    )
+    gateway: GatewaySettings = GatewaySettings()
+    timeouts: TimeoutSettings = TimeoutSettings()
+    retry: RetrySettings = RetrySettings()
+    session: SessionSettings = SessionSettings()
+    auth: AuthSettings = AuthSettings()
+    node: NodeSettings = NodeSettings()
+    fleet: FleetSettings = FleetSettings()
+    proxy: ProxySettings = ProxySettings()
+    stop: StopSettings = StopSettings()
+    executors: ExecutorSettings = ExecutorSettings()
+    stored: StoredSettings = StoredSettings()
+    ollama: OllamaSettings = OllamaSettings()
+    synthetic: SyntheticSettings = SyntheticSettings()
+    outbox: OutboxSettings = OutboxSettings()
+    logging: LoggingSettings = LoggingSettings()
+    sandbox: SandboxSettings = SandboxSettings()
+    workload: WorkloadSettings = WorkloadSettings()
+
+    def __init__(self, layers: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Take layers, the strongest first: each maps sections to tables of settings.
+
+        Raises:
+            pydantic.ValidationError: a value is not usable, or a name is unknown.
+        """
+        super().__init__(layers=layers)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The given layers and nothing else."""
+        del env_settings, dotenv_settings, file_secret_settings
+        if not isinstance(init_settings, InitSettingsSource):
+            return (init_settings,)
+        return tuple(InitSettingsSource(settings_cls, dict(layer)) for layer in init_settings.init_kwargs["layers"])
+
+    @property
+    def lease_s(self) -> float:
+        """How long a claimed job is its node's: the gateway's word, or the sandbox's where that is used."""
+        return self.gateway.lease_s if self.gateway.url else self.sandbox.lease_s

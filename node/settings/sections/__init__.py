@@ -1,0 +1,1 @@
+"""The tables of the settings file, grouped by what they are about."""

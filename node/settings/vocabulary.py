@@ -1,0 +1,161 @@
+"""The types that settings are declared with, and what each says about itself besides its type."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from node.domain.secret import Secret
+from node.settings.text_file import is_utf8
+
+DAY_S: Final = 24 * 3600.0
+
+
+class Section(BaseModel):
+    """A table of the settings file. Immutable; a key that it does not know is refused."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,
+        protected_namespaces=(),
+    )
+
+
+def setting(
+    default: object,
+    description: str,
+    *,
+    unit: str = "",
+    ge: float | None = None,
+    le: float | None = None,
+    env: str = "",
+    flag: str = "",
+) -> Any:
+    """A setting: its default, what it does, its unit and bounds (both included).
+
+    ``env`` is a name that it may be given by in the environment besides the uniform one, ``flag`` the option
+    of the command line that stands for it.
+    """
+    about: dict[str, Any] = {"unit": unit, "env": env, "flag": flag}
+    return Field(default, description=description, ge=ge, le=le, json_schema_extra=about)
+
+
+def seconds(
+    default: float, description: str, *, ge: float = 0.0, le: float = DAY_S, env: str = "", flag: str = ""
+) -> Any:
+    """A `setting` that is a time in seconds, a day at most unless said otherwise."""
+    return setting(float(default), description, unit="seconds", ge=ge, le=le, env=env, flag=flag)
+
+
+def _not_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise PydanticCustomError("not_a_number", "true and false are no numbers")
+    return value
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _clean(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("a NUL character has no place here")
+    if not is_utf8(value):
+        raise ValueError("not UTF-8")
+    return value
+
+
+def _path(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    text = _clean(value.strip())
+    if not text:
+        raise ValueError("a path is missing")
+    return Path(text)
+
+
+def _path_or_none(value: object) -> object:
+    return None if isinstance(value, str) and not value.strip() else _path(value)
+
+
+def _go_duration(value: str) -> str:
+    if value and not re.fullmatch(r"-?(\d+(\.\d+)?(ns|us|ms|s|m|h))+", value):
+        raise ValueError("not a duration such as 30s, 5m or 1h30m")
+    return value
+
+
+def _url(value: str) -> str:
+    text = _clean(value.strip())
+    try:
+        parts = urlsplit(text)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise ValueError("not an http:// or https:// address") from None
+    if not usable or parts.scheme not in {"http", "https"} or re.search(r"\s", text):
+        raise ValueError("not an http:// or https:// address")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("an address holds no user or password here")
+    return text
+
+
+def _base_url(value: str) -> str:
+    text = _url(value)
+    parts = urlsplit(text)
+    if "?" in text or "#" in text:
+        raise ValueError("a base address holds no query and no fragment")
+    return parts._replace(netloc=parts.netloc.lower(), path=parts.path.rstrip("/")).geturl()
+
+
+def _url_or_empty(value: str) -> str:
+    return _url(value) if value.strip() else ""
+
+
+def _base_url_or_empty(value: str) -> str:
+    return _base_url(value) if value.strip() else ""
+
+
+def _secret(value: object) -> object:
+    return Secret(_clean(value.strip())) if isinstance(value, str) else value
+
+
+Number: TypeAlias = Annotated[float, BeforeValidator(_not_bool), Field(allow_inf_nan=False)]
+Whole: TypeAlias = Annotated[int, BeforeValidator(_not_bool)]
+Text: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_clean)]
+Hidden: TypeAlias = Annotated[Secret, BeforeValidator(_secret), PlainSerializer(str, return_type=str)]
+"""A text that is never shown. Spaces and line ends around it are dropped."""
+
+FilePath: TypeAlias = Annotated[Path, BeforeValidator(_path)]
+"""A file or folder, relative to the working directory."""
+
+OptionalPath: TypeAlias = Annotated[Path | None, BeforeValidator(_path_or_none)]
+"""A file or folder; None where it is left empty."""
+
+OptionalUrl: TypeAlias = Annotated[str, AfterValidator(_url_or_empty)]
+BaseUrl: TypeAlias = Annotated[str, AfterValidator(_base_url)]
+"""An address that paths are joined to: host in lower case, no slash at the end, no query."""
+
+OptionalBaseUrl: TypeAlias = Annotated[str, AfterValidator(_base_url_or_empty)]
+GoDuration: TypeAlias = Annotated[Text, AfterValidator(_go_duration)]
+"""A duration as Go writes it; may be empty."""
+
+Paths: TypeAlias = Annotated[tuple[FilePath, ...], BeforeValidator(_split)]
+BaseUrls: TypeAlias = Annotated[tuple[BaseUrl, ...], BeforeValidator(_split)]
+
+ExecutorName: TypeAlias = Literal["stored", "ollama", "synthetic"]
+Executors: TypeAlias = Annotated[tuple[ExecutorName, ...], BeforeValidator(_split), Field(min_length=1)]
+LogLevel: TypeAlias = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
+ProxyAssignment: TypeAlias = Annotated[Literal["auto", "roster", "none"], BeforeValidator(_lower)]
+Thinking: TypeAlias = Annotated[Literal["default", "on", "off"], BeforeValidator(_lower)]

@@ -1,0 +1,192 @@
+"""What every executor keeps, whatever runs the job."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+
+import pytest
+
+from node.domain.errors import Declined
+from node.domain.jobs import ChatPayload, Message
+from node.domain.policies import Range
+from node.domain.results import Generation
+from node.executors.first_taker import FirstTaker
+from node.executors.limited import Limited
+from node.executors.ollama import OllamaExecutor, OllamaPolicy
+from node.executors.prompt_book import PromptBook, StoredPrompt
+from node.executors.stored import StoredExecutor, StoredPolicy
+from node.executors.synthetic import SyntheticExecutor, SyntheticPolicy
+from node.ports.executor import Executor
+from node.runtime.system import SystemClock
+from tests.support.events import RecordingSink
+from tests.support.waiting import wait_until
+from tests.unit.executors.doubles import Pieces, chat
+from tests.unit.executors.ollama_server import Exchange, OllamaServer, echoing, refusing
+
+MODEL = "gemma2:2b"
+PROMPTS = [f"What is the number after {number}?" for number in range(20)]
+SLOW = "Take a very long time."
+UNKNOWN = "unknown:1b"
+
+
+class Subjects:
+    """Makes executors that answer `PROMPTS` soon, `SLOW` never, and have no model `UNKNOWN`."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self._stack = stack
+        self.abandoned: Callable[[], bool] = lambda: True
+
+    def stored(self) -> Executor:
+        prompts = [StoredPrompt(text, {MODEL: (f"stored {text}", f"kept {text}")}) for text in PROMPTS]
+        return StoredExecutor(PromptBook.of(prompts), StoredPolicy(Range(0, 0.01), 0.2), random.Random(1))
+
+    def stored_slow(self) -> Executor:
+        book = PromptBook.of([StoredPrompt(text, {MODEL: (text,)}) for text in [*PROMPTS, SLOW]])
+        return StoredExecutor(book, StoredPolicy(Range(3600, 3600)), random.Random(1))
+
+    def synthetic(self) -> Executor:
+        return SyntheticExecutor(SyntheticPolicy(3, 60, 5000), random.Random(1))
+
+    def synthetic_slow(self) -> Executor:
+        return SyntheticExecutor(SyntheticPolicy(3600, 3600, 1), random.Random(1))
+
+    async def ollama(self) -> Executor:
+        async def script(exchange: Exchange) -> None:
+            if exchange.chat["model"] == UNKNOWN:
+                await refusing(404, f"model '{UNKNOWN}' not found")(exchange)
+            elif exchange.prompt == SLOW:
+                await exchange.head()
+                await exchange.part("It")
+                await asyncio.Event().wait()
+            else:
+                await echoing(exchange)
+
+        server = OllamaServer(script)
+        await server.start()
+        self._stack.push_async_callback(server.stop)
+        self.abandoned = lambda: server.left > 0
+        policy = OllamaPolicy(server.url, concurrency=8)
+        return OllamaExecutor(policy, SystemClock(), RecordingSink(), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+
+    async def make(self, kind: str, *, slow: bool = False) -> Executor:
+        match kind:
+            case "stored":
+                made: Executor = self.stored_slow() if slow else self.stored()
+            case "synthetic":
+                made = self.synthetic_slow() if slow else self.synthetic()
+            case "ollama":
+                made = await self.ollama()
+            case "limited":
+                made = Limited(await self.make("ollama"), 2)
+            case "first taker":
+                made = FirstTaker([self.stored(), await self.make("limited")])
+            case _:
+                raise AssertionError(kind)
+        self._stack.push_async_callback(made.aclose)
+        return made
+
+
+KINDS = ["stored", "synthetic", "ollama", "limited", "first taker"]
+DECLINING = [kind for kind in KINDS if kind != "synthetic"]
+
+
+@pytest.fixture
+async def subjects() -> AsyncIterator[Subjects]:
+    async with AsyncExitStack() as stack:
+        yield Subjects(stack)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_generation_names_its_executor_and_model(subjects: Subjects, kind: str) -> None:
+    executor = await subjects.make(kind)
+    generation = await executor.execute(chat(PROMPTS[0], MODEL))
+    assert isinstance(generation, Generation)
+    assert generation.text
+    assert generation.model == MODEL
+    assert generation.executor in executor.name.split("|")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_pieces_joined_are_the_text(subjects: Subjects, kind: str) -> None:
+    executor = await subjects.make(kind)
+    for prompt in PROMPTS:
+        pieces = Pieces()
+        generation = await executor.execute(chat(prompt, MODEL), pieces)
+        assert pieces.text == generation.text
+        assert all(pieces.texts)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_conversation_is_answered_by_its_last_message(subjects: Subjects, kind: str) -> None:
+    executor = await subjects.make(kind)
+    turns = (
+        Message("system", "Be brief."),
+        Message("user", "Hi"),
+        Message("assistant", ""),
+        Message("user", PROMPTS[3]),
+    )
+    assert (await executor.execute(ChatPayload(MODEL, turns, 500, 0.5))).text
+
+
+@pytest.mark.parametrize("kind", DECLINING)
+async def test_what_is_declined_leaves_no_piece_and_no_harm(subjects: Subjects, kind: str) -> None:
+    executor = await subjects.make(kind)
+    pieces = Pieces()
+    with pytest.raises(Declined) as declined:
+        await executor.execute(chat("A prompt that nobody has stored", UNKNOWN), pieces)
+    assert pieces.texts == []
+    assert str(declined.value)
+    assert "nobody has stored" not in str(declined.value)
+    assert (await executor.execute(chat(PROMPTS[0], MODEL))).text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_calls_at_once_do_not_mix(subjects: Subjects, kind: str) -> None:
+    executor = await subjects.make(kind)
+    takers = [Pieces() for _ in PROMPTS]
+    answers = await asyncio.gather(
+        *(executor.execute(chat(prompt, MODEL), taker) for prompt, taker in zip(PROMPTS, takers, strict=True))
+    )
+    assert [answer.text for answer in answers] == [taker.text for taker in takers]
+    if kind != "synthetic":
+        assert all(prompt in " ".join(answer.text.split()) for prompt, answer in zip(PROMPTS, answers, strict=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_cancelling_ends_a_call_promptly_and_harms_no_other(subjects: Subjects, kind: str) -> None:
+    executor = await subjects.make(kind, slow=True)
+    for _ in range(4):
+        pieces = Pieces()
+        call = asyncio.ensure_future(executor.execute(chat(SLOW, MODEL), pieces))
+        if kind in ("ollama", "limited", "first taker"):
+            await wait_until(lambda taken=pieces: taken.texts)
+        else:
+            await asyncio.sleep(0)
+        assert not call.done()
+        call.cancel()
+        await asyncio.wait([call], timeout=5)
+        assert call.cancelled()
+    await wait_until(subjects.abandoned, what="the engine is told to stop")
+    if kind in ("ollama", "limited", "first taker"):
+        assert (await executor.execute(chat(PROMPTS[1], MODEL))).text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_cancelling_before_the_first_step_is_no_trouble(subjects: Subjects, kind: str) -> None:
+    executor = await subjects.make(kind)
+    call = asyncio.ensure_future(executor.execute(chat(PROMPTS[0], MODEL)))
+    call.cancel()
+    assert isinstance((await asyncio.gather(call, return_exceptions=True))[0], asyncio.CancelledError)
+    assert (await executor.execute(chat(PROMPTS[1], MODEL))).text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_closing_twice_is_once(subjects: Subjects, kind: str) -> None:
+    executor = await subjects.make(kind)
+    await executor.execute(chat(PROMPTS[0], MODEL))
+    await executor.aclose()
+    await executor.aclose()
