@@ -25,7 +25,8 @@ from node.monitors.auth_health import AuthHealthMonitor
 from node.monitors.proxy_monitor import ProxyMonitor
 from node.outbox.sender import Sender
 from node.outbox.sqlite import SqliteOutbox
-from node.ports.clock import Clock
+from node.ports.clock import Clock, Random
+from node.ports.events import EventSink
 from node.protocol.tokens import KeyReader
 from node.runtime.signals import Signal
 from node.runtime.system import SystemClock
@@ -83,47 +84,36 @@ async def open_fleet(
         StorageInUse: another process uses the outbox.
         StorageUnavailable: the outbox cannot be opened.
     """
-    settings = plan.settings
-    policies = to_policies(settings, echo_url=echo_url)
-    clock, chance, events = SystemClock(), random.Random(plan.seed), telemetry.bus
-    tls = client_context(settings.gateway.ca_file)
+    policies = to_policies(plan.settings, echo_url=echo_url)
+    gateway = plan.settings.gateway
+    tls = client_context(gateway.ca_file)
     transports = HttpxTransportFactory(
-        tls, max_reply_bytes=settings.gateway.max_reply_bytes, trust_env=settings.gateway.trust_env_proxies
+        tls, max_reply_bytes=gateway.max_reply_bytes, trust_env=gateway.trust_env_proxies
     )
-    deployment = Deployment(gateway_url, auth_url, settings.gateway.node_version)
+    deployment = Deployment(gateway_url, auth_url, gateway.node_version)
+    clock, chance, events = SystemClock(), random.Random(plan.seed), telemetry.bus
     stopping = Signal()
     async with AsyncExitStack() as stack:
         outbox = await SqliteOutbox.open(plan.state_dir / OUTBOX_FILE, policies.outbox, clock, events)
         stack.push_async_callback(outbox.aclose)
         sender = Sender(outbox, clock, chance, events, policies.outbox)
-        executor = build_executors(settings, plan.prompts, tls, clock, chance, events)
+        executor = build_executors(plan.settings, plan.prompts, tls, clock, chance, events)
         stack.push_async_callback(executor.aclose)
         auth = AuthHealthMonitor(policies.auth, events, chance)
-        proxies = ProxyMonitor(
-            transports,
-            policies.proxy,
-            clock,
-            chance,
-            events,
-            everybodys=plan.proxies,
-            assign=settings.proxy.assign,
-        )
-        stack.push_async_callback(proxies.aclose)
-        tokens = _token_reader(settings.gateway, transports, clock, stack)
-        links = GatewayLinks(
-            transports=transports,
-            deployment=deployment,
-            policy=ClientPolicy(policies.retry, policies.timeouts, policies.session),
-            surroundings=ClientSurroundings(auth, clock, chance, events, tokens),
-            stop=stopping,
-            remember=telemetry.redactor.remember,
-        )
+        tokens = _token_reader(gateway, transports, clock, stack)
         around = Surroundings(
-            links=links,
+            links=GatewayLinks(
+                transports,
+                deployment,
+                ClientPolicy(policies.retry, policies.timeouts, policies.session),
+                ClientSurroundings(auth, clock, chance, events, tokens),
+                stopping,
+                telemetry.redactor.remember,
+            ),
             executor=executor,
             sender=sender,
             auth=auth,
-            proxies=proxies,
+            proxies=_proxy_pool(plan, policies, transports, clock, chance, events, stack),
             clock=clock,
             random=chance,
             events=events,
@@ -132,6 +122,21 @@ async def open_fleet(
         )
         manager = NodeManager(plan.nodes, around, policies.stagger)
         yield Fleet(plan, policies, deployment, telemetry, manager, outbox, sender, transports, stopping)
+
+
+def _proxy_pool(
+    plan: FleetPlan,
+    policies: Policies,
+    transports: HttpxTransportFactory,
+    clock: Clock,
+    chance: Random,
+    events: EventSink,
+    stack: AsyncExitStack,
+) -> ProxyMonitor:
+    assign = plan.settings.proxy.assign
+    pool = ProxyMonitor(transports, policies.proxy, clock, chance, events, everybodys=plan.proxies, assign=assign)
+    stack.push_async_callback(pool.aclose)
+    return pool
 
 
 def _token_reader(

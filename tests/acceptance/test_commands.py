@@ -61,7 +61,7 @@ def test_the_version_is_told() -> None:
 
 
 def test_without_the_dependencies_main_says_what_installs_them(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-I", "-S", MAIN], capture_output=True, text=True, cwd=tmp_path, check=False)
+    done = subprocess.run([sys.executable, "-E", "-s", "-S", MAIN], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 78
     assert "make install" in done.stderr or ".venv/bin/python main.py" in done.stderr
     assert "Traceback" not in done.stderr
