@@ -50,6 +50,7 @@ class Fleet:
     outbox: SqliteOutbox
     sender: Sender
     transports: HttpxTransportFactory
+    proxies: ProxyMonitor
     stopping: Signal
 
     def drain(self) -> None:
@@ -64,13 +65,19 @@ class Fleet:
 
     async def run(self) -> None:
         """Run all nodes to their ends; results are sent as long as any node lives, and a moment longer."""
-        end = Signal()
-        sending = asyncio.get_running_loop().create_task(self.sender.run(end), name="outbox sender")
+        end, loop = Signal(), asyncio.get_running_loop()
+        beside = [
+            loop.create_task(self.sender.run(end), name="outbox sender"),
+            loop.create_task(self.proxies.run(end), name="proxy checks"),
+        ]
+        for task in beside:
+            # Nodes whose results nobody sends must not work on: what ends one of these too early ends the run.
+            task.add_done_callback(lambda _: end.is_set or self.abort())
         try:
             await self.manager.run()
         finally:
             end.set()
-            await sending
+            await asyncio.gather(*beside)
 
 
 @contextlib.asynccontextmanager
@@ -100,6 +107,8 @@ async def open_fleet(
         executor = build_executors(plan.settings, plan.prompts, tls, clock, chance, events)
         stack.push_async_callback(executor.aclose)
         auth = AuthHealthMonitor(policies.auth, events, chance)
+        stack.callback(auth.close)
+        proxies = _proxy_pool(plan, policies, transports, clock, chance, events, stack)
         tokens = _token_reader(gateway, transports, clock, stack)
         around = Surroundings(
             links=GatewayLinks(
@@ -113,7 +122,7 @@ async def open_fleet(
             executor=executor,
             sender=sender,
             auth=auth,
-            proxies=_proxy_pool(plan, policies, transports, clock, chance, events, stack),
+            proxies=proxies,
             clock=clock,
             random=chance,
             events=events,
@@ -121,7 +130,7 @@ async def open_fleet(
             stop_policy=policies.stop,
         )
         manager = NodeManager(plan.nodes, around, policies.stagger)
-        yield Fleet(plan, policies, deployment, telemetry, manager, outbox, sender, transports, stopping)
+        yield Fleet(plan, policies, deployment, telemetry, manager, outbox, sender, transports, proxies, stopping)
 
 
 def _proxy_pool(

@@ -68,7 +68,6 @@ class Simulation:
     duration_s: float | None = None
     console: TextIO | None = None
     _aborted: bool = field(default=False, init=False)
-    _given_up: int = field(default=0, init=False)
 
     async def run(self) -> Outcome:
         """Run to the end, whatever ends it.
@@ -144,7 +143,6 @@ class Simulation:
                 unsent=fleet.outbox.count(),
                 dead=sum(1 for _ in fleet.outbox.dead()),
                 orphans=sum(fleet.sender.orphans(fleet.manager.nodes.keys()).values()),
-                given_up=self._given_up,
                 aborted=self._aborted,
             )
 
@@ -158,7 +156,6 @@ class Simulation:
                 self.display.say(f"The gateway at {gateway.url} does not answer ({error}); the nodes keep trying.")
 
     def _on_result_lost(self, event: ResultLost) -> None:
-        self._given_up += 1
         self.display.say(f"{event.key.node}: the result of job {event.key.job} is lost: {event.reason}.")
 
     def _tell_left_overs(self, fleet: Fleet) -> None:

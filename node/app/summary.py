@@ -21,8 +21,8 @@ class Outcome:
     """A run that has ended.
 
     ``ledger`` are the sums of the gateway's own ledger, None where it tells none; ``unsent`` and ``dead`` are
-    the results and dead letters left in the outbox, ``orphans`` those of nodes that are not on the roster;
-    ``given_up`` are jobs whose result no disk took. ``aborted`` tells that the run was ended at once.
+    the results and dead letters left in the outbox, ``orphans`` those of nodes that are not on the roster.
+    ``aborted`` tells that the run was ended at once.
     """
 
     gateway: str
@@ -32,7 +32,6 @@ class Outcome:
     unsent: int
     dead: int
     orphans: int
-    given_up: int
     aborted: bool
 
     @property
@@ -73,7 +72,7 @@ def summarize(outcome: Outcome) -> dict[str, Any]:
             "already": jobs.already,
             "unsent": outcome.unsent,
             "dead": outcome.dead,
-            "given_up": outcome.given_up,
+            "unkept": jobs.unkept,
             "lost": outcome.lost,
         },
         "polls": view.polls,

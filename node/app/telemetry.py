@@ -12,6 +12,7 @@ from typing import Final, TextIO
 from node.app.plan import FleetPlan
 from node.monitors.node_monitor import NodeMonitor
 from node.observability.bus import EventBus
+from node.observability.last_resort import to_stderr
 from node.observability.log_subscriber import LogSubscriber
 from node.observability.logging import ConsolePolicy, LogPolicy, Logs
 from node.observability.metrics import Metrics
@@ -57,7 +58,7 @@ async def open_telemetry(plan: FleetPlan, console: TextIO | None) -> AsyncIterat
         policy, clock, redactor, console=ConsolePolicy(console, level="error") if console is not None else None
     )
     logs.bridge()
-    bus, stop = EventBus(), Signal()
+    bus, stop = EventBus(lambda line: to_stderr(redactor.redact(line))), Signal()
     monitor = NodeMonitor(clock, [spec.node_id for spec in plan.nodes])
     metrics = Metrics()
     lines = LogSubscriber(logs, clock)

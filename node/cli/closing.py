@@ -14,7 +14,7 @@ from node.monitors.histogram import Latency
 
 def exit_code(outcome: Outcome) -> ExitCode:
     """How the run is judged: the worst thing first."""
-    if outcome.lost or outcome.given_up:
+    if outcome.lost or outcome.view.jobs.unkept:
         return ExitCode.LOST
     if outcome.all_refused:
         return ExitCode.REFUSED
@@ -51,8 +51,8 @@ def closing_lines(outcome: Outcome, state_dir: Path) -> Iterator[str]:
         yield f"{outcome.unsent} finished results are unsent; the next run sends them. See: python main.py outbox list"
     if outcome.dead:
         yield f"{outcome.dead} results were refused for good. See: python main.py outbox list"
-    if outcome.given_up:
-        yield f"{outcome.given_up} results could not be put on disk and are lost: look at the disk of {state_dir}"
+    if outcome.view.jobs.unkept:
+        yield f"{outcome.view.jobs.unkept} results could not be put on disk and are lost: look at the disk of {state_dir}"
     if outcome.view.crashes:
         yield f"{outcome.view.crashes} defects of the program were caught; please report {state_dir}/logs/general.log"
 

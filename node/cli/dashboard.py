@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -72,7 +73,7 @@ class Dashboard:
             parts.append(_health_line(view))
         rows = self._console.height - _BOX_HEIGHT - len(parts) - 3
         if rows > 0:
-            parts.append(_events(view, rows))
+            parts.append(_events(view, rows, fleet.telemetry.redactor.redact))
         return Group(*parts)
 
     def _head(self, fleet: Fleet, view: FleetView) -> Text:
@@ -174,12 +175,12 @@ def _health_line(view: FleetView) -> Text:
     return Text(text, overflow="ellipsis", no_wrap=True)
 
 
-def _events(view: FleetView, rows: int) -> Panel:
+def _events(view: FleetView, rows: int, redact: Callable[[str], str]) -> Panel:
     lines = Text(overflow="ellipsis", no_wrap=True)
     for happening in view.happenings[-rows:]:
         at = datetime.fromtimestamp(happening.at, UTC).astimezone()
         lines.append(f"{at:%H:%M:%S} ", style="dim")
-        lines.append(f"{happening}\n", style="yellow" if happening.is_trouble else "")
+        lines.append(f"{redact(str(happening))}\n", style="yellow" if happening.is_trouble else "")
     lines.rstrip()
     return Panel(lines, title="events", title_align="left", height=rows + 2, padding=(0, 1))
 

@@ -147,12 +147,23 @@ class OutboxPolicy:
     max_results: int = 100_000
     max_bytes: int = 512 * 1024 * 1024
     expire_s: float = 7 * 24 * 3600.0
-    """Age at which an unsent result becomes a dead letter, and a dead letter is removed."""
+    """Age at which an unsent result becomes a dead letter, and a dead letter is removed.
+
+    The bounds of number and size hold for dead letters apart, and remove the oldest.
+    """
     remember_s: float = 300.0
     """How long an accepted key is kept, to know a redelivered job by: one lease."""
     back_off: BackOff = field(default_factory=lambda: BackOff(base_s=0.5, cap_s=30.0))
     per_node: int = 4
-    """Results of one node under way at once."""
+    """Results of one node under way at once, to each of its sources."""
+    min_free_bytes: int = 64 * 1024 * 1024
+    """Free space on the disk below which no new work is taken."""
+    probe_s: float = 5.0
+    """How often the disk is measured, and tried again after a failed write."""
+    sweep_s: float = 60.0
+    """How often expired results and forgotten keys are looked for."""
+    grace_s: float = 5.0
+    """How long submissions under way are awaited when the sender ends."""
 
 
 @dataclass(frozen=True, slots=True)

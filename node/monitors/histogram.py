@@ -1,0 +1,87 @@
+"""Durations in little space."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from math import ceil, frexp
+from typing import Final
+
+_LOWEST_EXPONENT: Final = -19
+"""The first octave begins at 2^-20 s, a microsecond; what is shorter counts as zero seconds."""
+
+_OCTAVES: Final = 37
+"""The last octave ends at 2^17 s, 36 hours; what is longer counts there."""
+
+_PARTS: Final = 32
+"""Buckets an octave: the middle of a bucket is at most 1/64 (1.6 %) of the value away from it."""
+
+_BUCKETS: Final = _OCTAVES * _PARTS
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Durations in seconds, summed up; all zero while ``count`` is."""
+
+    count: int = 0
+    mean_s: float = 0.0
+    p50_s: float = 0.0
+    p90_s: float = 0.0
+    p99_s: float = 0.0
+    max_s: float = 0.0
+
+
+class Histogram:
+    """Counts durations in buckets whose width grows with the value (log-linear, as HdrHistogram's do).
+
+    Percentiles are nearest-rank and at most 1.6 % off between 1 µs and 36 h; ``max_s`` is exact. It takes
+    9.5 KB whatever it holds.
+    """
+
+    __slots__ = ("_counts", "_sum_s", "_zeros", "count", "max_s")
+
+    def __init__(self) -> None:
+        self._counts = array("Q", bytes(8 * _BUCKETS))
+        self._zeros = 0
+        self._sum_s = 0.0
+        self.count = 0
+        self.max_s = 0.0
+
+    def record(self, seconds: float) -> None:
+        """Count a duration; one below zero counts as zero."""
+        mantissa, exponent = frexp(seconds)
+        bucket = (exponent - _LOWEST_EXPONENT) * _PARTS + int(mantissa * 2 * _PARTS) - _PARTS
+        self.count += 1
+        if mantissa <= 0 or bucket < 0:
+            self._zeros += 1
+            return
+        self._counts[bucket if bucket < _BUCKETS else _BUCKETS - 1] += 1
+        self._sum_s += seconds
+        self.max_s = max(self.max_s, seconds)
+
+    def percentiles(self, *percents: float) -> list[float]:
+        """The durations in seconds that these shares of all (from 0 to 100, ascending) do not exceed."""
+        found: list[float] = []
+        ranks = [max(1, ceil(percent / 100 * self.count)) for percent in percents]
+        seen = self._zeros
+        while len(found) < len(ranks) and (seen >= ranks[len(found)] or not self.count):
+            found.append(0.0)
+        for bucket, count in enumerate(self._counts):
+            if not count:
+                continue
+            seen += count
+            while len(found) < len(ranks) and seen >= ranks[len(found)]:
+                found.append(min(_middle(bucket), self.max_s))
+        return found
+
+    def summary(self) -> Latency:
+        """The usual figures."""
+        if not self.count:
+            return Latency()
+        p50, p90, p99 = self.percentiles(50, 90, 99)
+        return Latency(self.count, self._sum_s / self.count, p50, p90, p99, self.max_s)
+
+
+def _middle(bucket: int) -> float:
+    octave, part = divmod(bucket, _PARTS)
+    return float((_PARTS + part + 0.5) * 2.0 ** (octave + _LOWEST_EXPONENT) / (2 * _PARTS))

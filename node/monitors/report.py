@@ -1,0 +1,51 @@
+"""The fleet in a line, every so often."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from node.domain.presence import Presence
+from node.monitors.histogram import Latency
+from node.monitors.snapshot import FleetView
+from node.runtime.signals import Signal
+
+
+def report_line(fleet: FleetView) -> str:
+    """One line of plain text; what has no figures yet is left out."""
+    present = ", ".join(
+        f"{fleet.by_presence[presence]} {presence.value}" for presence in Presence if fleet.by_presence[presence]
+    )
+    jobs = fleet.jobs
+    parts = [
+        f"{fleet.total} nodes: {present or 'none'}",
+        f"jobs {jobs.answered}/{jobs.received} ({jobs.succeeded} ok, {jobs.failed} failed), {fleet.jobs_per_s:.1f}/s",
+        f"polls {fleet.polls} ({fleet.polls_failed} failed), {fleet.polls_per_s:.1f}/s",
+        _latency("poll", fleet.poll),
+        _latency("job", fleet.job),
+        f"refused {jobs.refused}" if jobs.refused else "",
+        f"points {fleet.points.points:g}",
+        f"auth {fleet.auth}",
+    ]
+    if fleet.proxies_good or fleet.proxies_bad:
+        parts.append(f"proxies {fleet.proxies_good} good, {fleet.proxies_bad} bad")
+    return " | ".join(part for part in parts if part)
+
+
+class PeriodicReport:
+    """Tells a line about the fleet every ``interval_s`` seconds."""
+
+    def __init__(self, snapshot: Callable[[], FleetView], tell: Callable[[str], object], interval_s: float) -> None:
+        self._snapshot = snapshot
+        self._tell = tell
+        self._interval_s = interval_s
+
+    async def run(self, stop: Signal) -> None:
+        """Go on until ``stop`` is set."""
+        while not await stop.wait(self._interval_s):
+            self._tell(report_line(self._snapshot()))
+
+
+def _latency(name: str, latency: Latency) -> str:
+    if not latency.count:
+        return ""
+    return f"{name} p50 {latency.p50_s * 1000:.0f} ms, p99 {latency.p99_s * 1000:.0f} ms"

@@ -1,0 +1,1 @@
+"""What subscribes to events and tells people and machines: the bus, logs, metrics."""
