@@ -70,9 +70,14 @@ class Fleet:
             loop.create_task(self.sender.run(end), name="outbox sender"),
             loop.create_task(self.proxies.run(end), name="proxy checks"),
         ]
-        for task in beside:
+
+        def ended(_: object) -> None:
             # Nodes whose results nobody sends must not work on: what ends one of these too early ends the run.
-            task.add_done_callback(lambda _: end.is_set or self.abort())
+            if not end.is_set:
+                self.abort()
+
+        for task in beside:
+            task.add_done_callback(ended)
         try:
             await self.manager.run()
         finally:
