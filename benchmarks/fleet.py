@@ -45,8 +45,20 @@ def run(nodes: int, seconds: int, cycle_s: float, jobs_per_s: float, ramp_s: flo
     }
     flags = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
     process = subprocess.Popen(
-        [*main, "simulate", "--nodes", str(roster), "--duration", f"{seconds}s", "--summary", str(summary)]
-        + ["--state-dir", str(folder / f"state{nodes}"), "--no-dashboard", *flags],
+        [
+            *main,
+            "simulate",
+            "--nodes",
+            str(roster),
+            "--duration",
+            f"{seconds}s",
+            "--summary",
+            str(summary),
+            "--state-dir",
+            str(folder / f"state{nodes}"),
+            "--no-dashboard",
+            *flags,
+        ],
         stdout=subprocess.DEVNULL,
     )
     time.sleep(seconds / 2)

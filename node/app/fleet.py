@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from node.app.exchange_log import LoggedExecutor
 from node.app.executors import build_executors
 from node.app.links import GatewayLinks
 from node.app.plan import FleetPlan
@@ -111,6 +112,8 @@ async def open_fleet(
         sender = Sender(outbox, clock, chance, events, policies.outbox)
         executor = build_executors(plan.settings, plan.prompts, tls, clock, chance, events)
         stack.push_async_callback(executor.aclose)
+        if plan.settings.logging.prompts:
+            executor = LoggedExecutor(executor, telemetry.logs.log_exchange)
         auth = AuthHealthMonitor(policies.auth, events, chance)
         stack.callback(auth.close)
         proxies = _proxy_pool(plan, policies, transports, clock, chance, events, stack)

@@ -14,7 +14,6 @@ from typing import Final, Literal, TextIO
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from node.domain.ids import JobKey
 from node.observability.last_resort import LastResort, to_stderr
 from node.observability.log_files import ConsoleStream, Delivery, Line, Topic, TopicFile
 from node.observability.log_style import Fields, Style, console_style, json_style, plain_style, timestamp
@@ -150,10 +149,11 @@ class Logs:
         )
         return logger
 
-    def log_exchange(self, key: JobKey, prompt: str, answer: str) -> None:
+    def log_exchange(self, executor: str, model: str, prompt: str, answer: str) -> None:
         """Log what was asked and answered, in the engine's file alone; does nothing unless the policy says so."""
         if self._policy.prompts:
-            fields: Fields = {"event": "exchange", "node": key.node, "job": key.job, "prompt": prompt, "answer": answer}
+            fields: Fields = {"event": "exchange", "executor": executor, "model": model}
+            fields |= {"prompt": prompt, "answer": answer}
             self._put(logging.INFO, Topic.ENGINE_REQUESTS, fields, private=True)
 
     def bridge(self) -> None:

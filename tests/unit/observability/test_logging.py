@@ -54,7 +54,7 @@ def test_every_sink_masks_secrets(bench: LogBench, json_lines: bool) -> None:
     logs.bridge()
 
     logs.logger(Topic.NODES).info(f"event {secret}", node=secret, count=1)
-    logs.log_exchange(KEY, f"prompt {secret}", f"answer {secret}")
+    logs.log_exchange("ollama", "m", f"prompt {secret}", f"answer {secret}")
     logging.getLogger("some.library").warning("it said %s", secret)
     logs.close()
 
@@ -87,13 +87,13 @@ def test_the_console_shows_its_own_level(bench: LogBench) -> None:
 def test_prompts_that_were_asked_for_are_in_the_engines_file_alone(bench: LogBench) -> None:
     stream = io.StringIO()
     logs = bench.open(console=ConsolePolicy(stream, "debug"), prompts=True, json_lines=False, level="error")
-    logs.log_exchange(KEY, "what?", "that.")
+    logs.log_exchange("ollama", "m", "what?", "that.")
     assert stream.getvalue() == ""
     assert "prompt=what? answer=that." in bench.text(Topic.ENGINE_REQUESTS)
 
 
 def test_prompts_are_logged_only_on_request(bench: LogBench) -> None:
-    bench.open(prompts=False, level="debug").log_exchange(KEY, "what?", "that.")
+    bench.open(prompts=False, level="debug").log_exchange("ollama", "m", "what?", "that.")
     assert bench.text(Topic.ENGINE_REQUESTS) == ""
 
 
