@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import typer
 
 from node.cli.exit_codes import ExitCode
-from node.domain.errors import InvalidInput, NodeError, NotAllowed, StorageError, TransportError
+from node.domain.errors import InvalidInput, NotAllowed, SandboxFailed, StepFailed, StorageError, TransportError
 
 
 @contextlib.contextmanager
@@ -27,12 +27,8 @@ def failures_told() -> Iterator[None]:
         raise _ended(ExitCode.NOT_ALLOWED, str(error)) from error
     except StorageError as error:
         raise _ended(ExitCode.STORAGE, str(error)) from error
-    except TransportError as error:
+    except (TransportError, SandboxFailed, StepFailed) as error:
         raise _ended(ExitCode.UNREACHABLE, str(error)) from error
-    except NodeError as error:
-        raise _ended(
-            ExitCode.UNREACHABLE if type(error).__name__ == "SandboxFailed" else ExitCode.DEFECT, str(error)
-        ) from error
     except BrokenPipeError:
         # Whoever read our output has gone; there is nobody left to tell.
         sys.stderr.close()

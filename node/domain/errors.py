@@ -6,6 +6,7 @@
     ├── IllegalTransition       a state machine was fed what its table does not list: a defect
     ├── InvalidInput            settings, roster, proxies or flags: all faults at once
     ├── NotAllowed              simulated identities or answers towards a gateway that is not the operator's
+    ├── SandboxFailed           the bundled gateway's process did not start
     ├── TokenUnreadable         a session's token is no JWT, or not signed as it must be
     ├── TransportError          an exchange brought no usable reply
     │   ├── ConnectFailed           nobody there, or the name is unknown
@@ -73,6 +74,10 @@ class InvalidInput(NodeError):
 
 class NotAllowed(NodeError):
     """Simulated identities or answers were pointed at a gateway that the operator does not declare as their own."""
+
+
+class SandboxFailed(NodeError):
+    """The bundled gateway's process did not start; the message ends with what it said last."""
 
 
 class TokenUnreadable(NodeError):

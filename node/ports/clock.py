@@ -31,7 +31,7 @@ class Random(Protocol):
         """A number from a to b."""
         ...
 
-    def expovariate(self, lambd: float = ..., /) -> float:
+    def expovariate(self, lambd: float, /) -> float:
         """An exponentially distributed number with mean ``1 / lambd``."""
         ...
 

@@ -1,0 +1,116 @@
+"""Who gets which job, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from node.domain.ids import JobId
+from node.ports.clock import Clock
+from node.sandbox.broker import Broker
+from node.sandbox.journal import Journal, Recorded
+from node.sandbox.leases import Leases
+from node.sandbox.ledger import Claim, JobRecord, Ledger
+from node.sandbox.nodes import NodeRecord, Nodes
+from node.sandbox.policy import SandboxPolicy
+
+
+class Dispatcher:
+    """Leases queued jobs to the nodes that poll, and queues again what was not answered in time.
+
+    A job that came back goes to a node that has not had it, for ``prefer_other_s`` and as long as such a node is
+    active; then to any. Leases are looked at when somebody polls or asks for sums, so that no timer is needed.
+    """
+
+    def __init__(
+        self,
+        policy: SandboxPolicy,
+        *,
+        nodes: Nodes,
+        ledger: Ledger,
+        leases: Leases,
+        broker: Broker,
+        journal: Journal,
+        clock: Clock,
+        is_settling: Callable[[JobId], bool],
+    ) -> None:
+        self._policy = policy
+        self._nodes = nodes
+        self._ledger = ledger
+        self._leases = leases
+        self._broker = broker
+        self._journal = journal
+        self._clock = clock
+        self._is_settling = is_settling
+
+    async def restore(self, recorded: Recorded) -> None:
+        """Let kept leases run on and queue all other open jobs; the ledger holds their records already."""
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        for job, holder, until in recorded.leases:
+            self._leases.grant(job.job_id, holder, now + min(until - wall, self._policy.lease_s))
+        for job in recorded.jobs:
+            if job.answer is None and self._leases.holder(job.job_id) is None:
+                job.returned_at = now
+                await self._broker.publish(job.ticket)
+
+    async def claim(self, node: NodeRecord) -> JobRecord | None:
+        """Lease the node the oldest job of its models, if there is one; durable when it returns.
+
+        Raises:
+            StorageUnavailable: the claim cannot be kept; the job is queued again.
+        """
+        now = self._clock.monotonic()
+        if self._leases.due(now):
+            await self.expire()
+        while True:
+            ticket = await self._broker.claim(node.models, lambda job_id: self._is_unfit(job_id, node, now))
+            if ticket is None:
+                return None
+            job = self._ledger.find(ticket.job_id)
+            if job is not None and job.answer is None:
+                return await self._lease(job, node, now)
+            await self._broker.settle(ticket.job_id)
+
+    async def give_up(self, node: NodeRecord) -> None:
+        """End all leases of a node; its jobs are queued again."""
+        for job_id in self._leases.give_up(node.node_id):
+            await self._requeue(job_id)
+
+    async def expire(self) -> None:
+        """End the leases whose time is over; their jobs are queued again."""
+        for job_id in self._leases.expired(self._clock.monotonic()):
+            await self._requeue(job_id)
+
+    def holds(self, job_id: JobId) -> bool:
+        """Whether the job is queued or leased."""
+        return self._broker.holds(job_id) or self._leases.holder(job_id) is not None
+
+    async def _lease(self, job: JobRecord, node: NodeRecord, now: float) -> JobRecord | None:
+        lease_s = self._policy.lease_s
+        self._leases.grant(job.job_id, node.node_id, now + lease_s)
+        claim = Claim(node.node_id, self._clock.wall())
+        try:
+            await self._journal.claimed(job, claim, claim.at + lease_s)
+        except BaseException:
+            if self._leases.holder(job.job_id) == node.node_id:
+                self._leases.end(job.job_id)
+                await self._requeue(job.job_id)
+            raise
+        if self._leases.holder(job.job_id) != node.node_id:
+            return None
+        self._ledger.claimed(job, claim)
+        return job
+
+    def _is_unfit(self, job_id: JobId, node: NodeRecord, now: float) -> bool:
+        if self._is_settling(job_id):
+            return True
+        job = self._ledger.find(job_id)
+        return (
+            job is not None
+            and job.claimed_by(node.node_id)
+            and now < job.returned_at + self._policy.prefer_other_s
+            and self._nodes.another_offers(job.model, [claim.node for claim in job.claims], now)
+        )
+
+    async def _requeue(self, job_id: JobId) -> None:
+        job = self._ledger.returned(job_id, self._clock.monotonic())
+        await self._broker.requeue(job.ticket)
