@@ -102,10 +102,15 @@ def result_update(finished: FinishedJob) -> ResultUpdate:
     api_key = finished.receipt.get(API_KEY, Secret("")).reveal()
     match finished.outcome:
         case Success(generation):
-            body = ResultBody(message=AnswerMessage(content=generation.text))
+            body = ResultBody(message=AnswerMessage(content=_sendable(generation.text)))
             return ResultUpdate(
                 job_id=finished.key.job, api_key=api_key, model_name=generation.model, result=body, status="success"
             )
         case Failure(reason, model):
-            body = ResultBody(message=AnswerMessage(), error=reason)
+            body = ResultBody(message=AnswerMessage(), error=_sendable(reason))
             return ResultUpdate(job_id=finished.key.job, api_key=api_key, model_name=model, result=body, status="error")
+
+
+def _sendable(text: str) -> str:
+    """The text with halves of surrogate pairs, as cut-off emoji leave them, replaced: UTF-8 has no form for them."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_core import from_json
@@ -132,7 +132,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         asked = parsedate_to_datetime(text)
         sent = parsedate_to_datetime(headers.get("date", ""))
         return max(0.0, (asked - sent).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
@@ -153,7 +153,16 @@ def _reason(status: int, body: bytes) -> str | None:
         said = next((part for part in (reply.detail, reply.error, reply.message, reply.status) if part), None)
     else:
         said = content
+    said = _without_input(said)
     return f"HTTP {status}: {said}"[:_REASON_CHARS] if said else f"HTTP {status}"
+
+
+def _without_input(said: Any) -> Any:
+    """What a server found wrong in a body, without the body: FastAPI repeats that in each entry's ``input``."""
+    if not isinstance(said, list) or not all(isinstance(part, dict) and "msg" in part for part in said):
+        return said
+    places = ((part.get("loc"), part["msg"]) for part in said)
+    return "; ".join(f"{'.'.join(map(str, loc)) if isinstance(loc, list) else ''} {msg}".strip() for loc, msg in places)
 
 
 def _faults(error: ValidationError) -> str:

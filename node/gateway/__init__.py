@@ -1,0 +1,1 @@
+"""The client of a gateway: transport, session, retries, and the steps of the protocol."""

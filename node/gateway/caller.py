@@ -1,0 +1,88 @@
+"""Sending calls with a session's token."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from node.domain.errors import SessionLost
+from node.domain.secret import Secret
+from node.domain.verdict import Ruling
+from node.gateway.session import Session
+from node.ports.calls import Call, J
+from node.ports.transport import Reply, Request, Transport
+from node.protocol.masking import masked
+
+_FRESH: Final = False
+_RENEWED: Final = True
+
+JSON: Final = ("content-type", "application/json")
+
+
+class SessionCaller:
+    """Sends a node's calls, and has the session renewed when the gateway denies its token.
+
+    The path of a call that succeeds is kept short, since a fleet polls on it: no task, no timer, and for a call
+    that is sent again and again no new request.
+    """
+
+    def __init__(self, transport: Transport, session: Session, base_url: str) -> None:
+        self._transport = transport
+        self._session = session
+        self._base_url = base_url
+        self._kept_call: Call[Any] | None = None
+        self._kept_generation = 0
+        self._kept_request = Request("", "")
+
+    async def call(self, call: Call[J]) -> J:
+        """See `node.ports.calls.SessionCalls.call`."""
+        session = self._session
+        if not session.usable:
+            await session.ready()
+        generation = session.generation
+        judged = call.judge(await self._exchange(call), _FRESH)
+        ruling = judged.verdict.ruling
+        if ruling is Ruling.RENEW or ruling is Ruling.SESSION_LOST:
+            return await self._call_again(call, generation, judged)
+        return judged
+
+    async def call_with(self, call: Call[J], token: Secret) -> J:
+        """Send a call once with this token, as one that is not renewed whatever the answer.
+
+        Raises:
+            TransportError: no usable reply came.
+        """
+        reply = await self._transport.exchange(self._request(call, token), call.timeout_s)
+        return call.judge(_masked(reply, token), _RENEWED)
+
+    async def _call_again(self, call: Call[J], generation: int, denied: J) -> J:
+        session, verdict = self._session, denied.verdict
+        if verdict.ruling is Ruling.SESSION_LOST and generation == session.generation:
+            session.lose(verdict.reason)
+        await session.deny(generation, verdict.reason)
+        judged = call.judge(await self._exchange(call), _RENEWED)
+        verdict = judged.verdict
+        if verdict.ruling is Ruling.RENEW or verdict.ruling is Ruling.SESSION_LOST:
+            session.lose(verdict.reason)
+            raise SessionLost(verdict.reason)
+        return judged
+
+    async def _exchange(self, call: Call[Any]) -> Reply:
+        session = self._session
+        token = session.token
+        if call is self._kept_call and session.generation == self._kept_generation:
+            request = self._kept_request
+        else:
+            request = self._request(call, token)
+            if call.body is None:
+                self._kept_call, self._kept_generation, self._kept_request = call, session.generation, request
+        return _masked(await self._transport.exchange(request, call.timeout_s), token)
+
+    def _request(self, call: Call[Any], token: Secret) -> Request:
+        bearer = ("authorization", f"Bearer {token.reveal()}")
+        headers = (bearer,) if call.body is None else (bearer, JSON)
+        return Request(call.method, f"{self._base_url}{call.target}", headers, call.body)
+
+
+def _masked(reply: Reply, token: Secret) -> Reply:
+    return reply if reply.status < 400 else replace(reply, body=masked(reply.body, (token,)))

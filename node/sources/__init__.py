@@ -1,0 +1,1 @@
+"""Where jobs come from: adapters of `node.ports.source.JobSource`."""

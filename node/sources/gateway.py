@@ -1,0 +1,97 @@
+"""Jobs that a gateway hands out, asked for over HTTP in the node's session."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from urllib.parse import urlencode
+
+from node.domain.errors import SessionLost, StepFault, StepRefused, TransportError, TryLater
+from node.domain.events import Notice
+from node.domain.ids import SourceId
+from node.domain.jobs import Job
+from node.domain.policies import StepTimeouts
+from node.domain.results import FinishedJob
+from node.domain.verdict import Ruling, Verdict
+from node.ports.calls import Call, SessionCalls
+from node.ports.events import EventSink
+from node.ports.transport import Reply
+from node.protocol import translate
+from node.protocol.masking import masked
+from node.protocol.messages import PollReply
+from node.protocol.routes import Step
+from node.protocol.verdict import Judged, judge
+
+
+class GatewaySource:
+    """Polls a gateway and posts results to it: a `node.ports.source.JobSource` on any `SessionCalls`."""
+
+    def __init__(
+        self, calls: SessionCalls, events: EventSink, node_version: str, timeouts: StepTimeouts | None = None
+    ) -> None:
+        """Work in the session of ``calls``; of the time-outs only those of poll and result count here."""
+        timeouts = timeouts or StepTimeouts()
+        self._calls = calls
+        self._events = events
+        self._result_timeout_s = timeouts.result_s
+        route = Step.POLL.route
+        target = f"{route.path}?{urlencode({'node_version': node_version})}"
+        # Kept for life: the client knows it again and need not build its request anew.
+        self._poll = Call(Step.POLL.label, route.method, target, timeouts.poll_s, _judge_poll)
+
+    @property
+    def source_id(self) -> SourceId:
+        """See `node.ports.source.JobSource.source_id`."""
+        return self._calls.source_id
+
+    async def claim(self) -> Job | None:
+        """See `node.ports.source.JobSource.claim`."""
+        try:
+            judged = await self._calls.call(self._poll)
+        except TransportError as error:
+            raise TryLater(str(error)) from error
+        verdict = judged.verdict
+        match verdict.ruling:
+            case Ruling.NO_JOB:
+                return None
+            case Ruling.OK:
+                return self._job(judged)
+            case Ruling.RETRY:
+                raise TryLater(verdict.reason, verdict.retry_after_s)
+            case Ruling.RENEW | Ruling.SESSION_LOST:
+                raise SessionLost(verdict.reason)
+            case Ruling.REFUSED:
+                raise StepRefused(verdict.reason)
+            case _:
+                raise StepFault(verdict.reason)
+
+    async def settle(self, finished: FinishedJob) -> Verdict:
+        """See `node.ports.source.JobSource.settle`."""
+        route = Step.UPDATE_RESULT.route
+        secrets = tuple(finished.receipt.values())
+
+        def judged(reply: Reply, renewed: bool) -> Judged:
+            body = masked(reply.body, secrets) if reply.status >= 400 else reply.body
+            return judge(Step.UPDATE_RESULT, reply.status, reply.headers, body, renewed=renewed)
+
+        body = translate.result_update(finished).to_wire()
+        call = Call(Step.UPDATE_RESULT.label, route.method, route.path, self._result_timeout_s, judged, body)
+        try:
+            verdict = (await self._calls.call(call)).verdict
+        except TransportError as error:
+            return Verdict(Ruling.RETRY, str(error))
+        except SessionLost as error:
+            return Verdict(Ruling.SESSION_LOST, str(error))
+        # The session was renewed if that could be done, and this result denied all the same.
+        return replace(verdict, ruling=Ruling.SESSION_LOST) if verdict.ruling is Ruling.RENEW else verdict
+
+    def _job(self, judged: Judged) -> Job | None:
+        data = judged.message.job_data if isinstance(judged.message, PollReply) else None
+        job = translate.job(data) if data is not None else None
+        if job is None:
+            text = "the gateway handed out a job without a job_id, which nobody could answer"
+            self._events.emit(Notice("protocol", text, self._calls.node_id))
+        return job
+
+
+def _judge_poll(reply: Reply, renewed: bool) -> Judged:
+    return judge(Step.POLL, reply.status, reply.headers, reply.body, renewed=renewed)
