@@ -7,22 +7,31 @@ with no lingering: an idle database commits at once, a busy one once for many.
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
-import sqlite3
+import contextlib
+import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from node.domain.errors import StorageInUse, StorageUnavailable
+from node.domain.errors import StorageUnavailable
+from node.runtime.connection import Connection, Statement
+from node.runtime.filelock import FileLock
 
 T = TypeVar("T")
 
-Statement: TypeAlias = tuple[str, Sequence[Any]]
-"""SQL with ``?`` and its values."""
+Settled = Callable[[StorageUnavailable | None], object]
+"""Told on the event loop what became of a write: None when it is durable."""
 
-_PRAGMAS = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON")
+
+class _Part(NamedTuple):
+    statements: Sequence[Statement]
+    then: Settled
+
+
+def free_bytes(folder: Path) -> int:
+    """What the disk below this folder has left for the program."""
+    return shutil.disk_usage(folder).free
 
 
 class Database:
@@ -31,14 +40,24 @@ class Database:
     ``synchronous=FULL``: what is committed survives a loss of power, as far as the disk keeps its word.
     """
 
-    def __init__(self, path: Path, executor: Executor, lock: IO[str], before_commit: Callable[[], None]) -> None:
-        self._path = path
-        self._executor = executor
+    def __init__(
+        self,
+        connection: Connection,
+        lock: FileLock,
+        executor: Executor,
+        *,
+        owns_executor: bool,
+        free: Callable[[Path], int],
+    ) -> None:
+        self._connection = connection
         self._lock = lock
-        self._before_commit = before_commit
-        self._queue: list[tuple[Sequence[Statement], asyncio.Future[None]]] = []
-        self._flush: asyncio.Future[None] | None = None
-        self._connection: sqlite3.Connection | None = None
+        self._executor = executor
+        self._owns_executor = owns_executor
+        self._measure = free
+        self._free = 0
+        self._queue: list[_Part] = []
+        self._flushing = False
+        self._closed = False
 
     @classmethod
     async def open(
@@ -46,139 +65,179 @@ class Database:
         path: Path,
         schema: Sequence[str],
         *,
+        version: int = 1,
         executor: Executor | None = None,
         before_commit: Callable[[], None] = lambda: None,
+        free: Callable[[Path], int] = free_bytes,
     ) -> Database:
-        """Open the file, made when missing (its folder with mode 0700), and bring it to this schema.
+        """Open the file, made when missing (mode 0600, its folder 0700), and bring it to this schema.
 
-        ``executor`` runs the database's work, one call at a time and always on the same thread; without one a
-        thread is made. ``before_commit`` is called on that thread before every commit.
+        ``version`` numbers the schema; a file with a higher one is refused. ``executor`` runs the database's
+        work, one call at a time and always on the same thread, and is left running at the end; without one a
+        thread is made and ended. ``before_commit`` is called on that thread before every commit, as ``free``
+        is to measure the disk.
 
         Raises:
             StorageInUse: another process holds the file.
-            StorageUnavailable: the file cannot be opened or written.
+            StorageUnavailable: the file cannot be opened or written, or is damaged.
         """
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = path.with_suffix(".lock").open("a+", encoding="ascii")
-        except OSError as error:
-            raise StorageUnavailable(f"{path}: {error.strerror}") from error
-        _take(lock, path)
+        lock = FileLock.take(path)
         own = executor or ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"sqlite-{path.stem}")
-        database = cls(path, own, lock, before_commit)
+        connection = Connection(path, before_commit)
+        database = cls(connection, lock, own, owns_executor=executor is None, free=free)
         try:
-            await database._run(lambda: database._connect(schema))
+            await database._run(lambda: connection.open(schema, version))
+            await database._run(database._sample)
         except BaseException:
-            lock.close()
-            own.shutdown(wait=False)
+            await database._disconnect()
             raise
         return database
+
+    @property
+    def free(self) -> int:
+        """Bytes left on the disk, as of the last commit or `settled`."""
+        return self._free
+
+    def submit(self, statements: Sequence[Statement], then: Settled) -> None:
+        """Run these statements in one transaction, shared with others' writes; ``then`` is told what came of it.
+
+        Writes are committed, and their ``then`` called, in the order of the calls. ``then`` must not raise.
+        """
+        if self._closed:
+            error = StorageUnavailable(f"{self._connection.path}: closed")
+            asyncio.get_running_loop().call_soon(then, error)
+            return
+        self._queue.append(_Part(statements, then))
+        if not self._flushing:
+            self._flush()
 
     async def write(self, *statements: Statement) -> None:
         """Run these statements in one transaction, shared with others' writes; durable when it returns.
 
+        A cancelled call gives up waiting, not the write.
+
         Raises:
-            StorageUnavailable: the disk does not take it; nothing of the shared transaction was kept.
+            StorageUnavailable: the disk does not take it, or a statement is at fault; nothing of these
+                statements was kept. A faulty statement fails its own call alone.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.append((statements, done))
-        if self._flush is None:
-            self._start_flush()
-        await done
 
-    async def settled(self) -> None:
-        """Wait until all writes asked for up to now have been committed or have failed."""
-        await self.write()
-
-    async def read(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """All rows of a query.
-
-        Raises:
-            StorageUnavailable: the file cannot be read.
-        """
-        return await self._run(lambda: self._open_connection().execute(sql, values).fetchall())
-
-    async def aclose(self) -> None:
-        """Commit what is queued, close the file and give up the lock. A second call does nothing."""
-        if self._connection is None:
-            return
-        while self._flush is not None:
-            await asyncio.wait([self._flush])
-            await asyncio.sleep(0)
-        connection, self._connection = self._connection, None
-        await asyncio.get_running_loop().run_in_executor(self._executor, connection.close)
-        self._executor.shutdown(wait=False)
-        self._lock.close()
-
-    def _start_flush(self) -> None:
-        batch, self._queue = self._queue, []
-        statements = [statement for part, _ in batch for statement in part]
-        self._flush = asyncio.ensure_future(self._run(lambda: self._commit(statements)))
-        self._flush.add_done_callback(lambda flush: self._flushed(batch, flush))
-
-    def _flushed(
-        self, batch: list[tuple[Sequence[Statement], asyncio.Future[None]]], flush: asyncio.Future[None]
-    ) -> None:
-        self._flush = None
-        error = flush.exception() if not flush.cancelled() else StorageUnavailable("the program is ending")
-        for _, done in batch:
+        def settle(error: StorageUnavailable | None) -> None:
             if done.done():
-                continue
+                return
             if error is None:
                 done.set_result(None)
             else:
                 done.set_exception(error)
+
+        self.submit(statements, settle)
+        await done
+
+    async def settled(self) -> None:
+        """Wait until all writes asked for up to now have been committed or have failed."""
+        with contextlib.suppress(StorageUnavailable):
+            await self.write()
+
+    async def read(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query. What was submitted before and is not settled may be missing.
+
+        Raises:
+            StorageUnavailable: the file cannot be read.
+        """
+        return await self._run(lambda: self._connection.rows(sql, values))
+
+    async def compact(self, pages: int) -> None:
+        """Give up to this many unused pages at the end of the file back to the disk.
+
+        Raises:
+            StorageUnavailable: the disk does not take it.
+        """
+        await self._run(lambda: self._connection.compact(pages))
+
+    async def aclose(self) -> None:
+        """Commit what is queued, close the file and give up the lock. A second call does nothing."""
+        if self._closed:
+            return
+        drained: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def drain(_: StorageUnavailable | None) -> None:
+            if not drained.done():
+                drained.set_result(None)
+
+        self.submit((), drain)
+        self._closed = True
+        try:
+            await drained
+        finally:
+            await self._disconnect()
+
+    async def _disconnect(self) -> None:
+        self._closed = True
+        try:
+            await self._run(self._let_go)
+        finally:
+            if self._owns_executor:
+                self._executor.shutdown(wait=False)
+
+    def _let_go(self) -> None:
+        try:
+            self._connection.close()
+        finally:
+            self._lock.release()
+
+    def _flush(self) -> None:
+        parts, self._queue = self._queue, []
+        self._flushing = True
+        self._call(lambda: self._commit(parts), lambda ended: self._flushed(parts, ended))
+
+    def _commit(self, parts: Sequence[_Part]) -> list[StorageUnavailable | None]:
+        outcomes = self._connection.commit([part.statements for part in parts])
+        self._sample()
+        return outcomes
+
+    def _sample(self) -> None:
+        # A disk that cannot be measured is judged by its commits alone.
+        with contextlib.suppress(OSError):
+            self._free = self._measure(self._connection.path.parent)
+
+    def _flushed(self, parts: Sequence[_Part], ended: Future[list[StorageUnavailable | None]]) -> None:
+        self._flushing = False
         if self._queue:
-            self._start_flush()
+            self._flush()
+        defect = ended.exception()
+        outcomes = ended.result() if defect is None else [self._connection.unavailable(defect) for _ in parts]
+        for part, outcome in zip(parts, outcomes, strict=True):
+            part.then(outcome)
 
     async def _run(self, work: Callable[[], T]) -> T:
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def settle(ended: Future[T]) -> None:
+            if done.done():
+                return
+            if (error := ended.exception()) is not None:
+                done.set_exception(error)
+            else:
+                done.set_result(ended.result())
+
+        self._call(work, settle)
+        return await done
+
+    def _call(self, work: Callable[[], T], then: Callable[[Future[T]], None]) -> None:
+        """Run ``work`` on the thread, then ``then`` on the event loop, whoever has given up waiting meanwhile."""
+        loop = asyncio.get_running_loop()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-        except sqlite3.Error as error:
-            raise StorageUnavailable(f"{self._path}: {error}") from error
-
-    def _connect(self, schema: Sequence[str]) -> None:
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        try:
-            self._path.chmod(0o600)
-            for statement in (*_PRAGMAS, *schema):
-                connection.execute(statement)
-        except BaseException:
-            connection.close()
-            raise
-        self._connection = connection
-
-    def _open_connection(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise sqlite3.ProgrammingError("the database is closed")
-        return self._connection
-
-    def _commit(self, statements: Sequence[Statement]) -> None:
-        if not statements:
-            return
-        connection = self._open_connection()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            for sql, values in statements:
-                connection.execute(sql, values)
-            self._before_commit()
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
+            ended = self._executor.submit(work)
+        except RuntimeError as error:
+            ended = Future()
+            ended.set_exception(self._connection.unavailable(error))
+        if ended.done():
+            loop.call_soon(then, ended)
+        else:
+            ended.add_done_callback(lambda future: _hand_over(loop, then, future))
 
 
-def _take(lock: IO[str], path: Path) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.seek(0)
-        holder = lock.read().strip()
-        lock.close()
-        by = f" by process {holder}" if holder else ""
-        raise StorageInUse(f"{path} is in use{by}") from error
-    lock.seek(0)
-    lock.truncate()
-    lock.write(str(os.getpid()))
-    lock.flush()
+def _hand_over(loop: asyncio.AbstractEventLoop, then: Callable[[Future[T]], None], ended: Future[T]) -> None:
+    # A loop that was closed meanwhile has nobody left to tell.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(then, ended)

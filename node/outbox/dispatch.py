@@ -1,0 +1,158 @@
+"""One submission after another: what is started when, and what a source's verdict does to a result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, assert_never
+
+from node.domain.errors import StorageUnavailable
+from node.domain.events import Notice, ResultAccepted, ResultBuried, ResultDelayed
+from node.domain.ids import NodeId
+from node.domain.policies import OutboxPolicy
+from node.domain.verdict import Ruling, Verdict
+from node.outbox.lanes import Lane, Parcel, Timetable
+from node.ports.clock import Clock, Random
+from node.ports.events import EventSink
+from node.ports.outbox import Keeping, Outbox
+from node.ports.source import JobSource
+from node.runtime.tasks import TaskOwner
+
+
+class Dispatch:
+    """Starts what may go, a task a submission, and puts back what has to be tried again.
+
+    ``on_change`` is called when a submission of a node has ended or a result of it is done with.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        clock: Clock,
+        random: Random,
+        events: EventSink,
+        policy: OutboxPolicy,
+        tasks: TaskOwner,
+        timetable: Timetable,
+        on_change: Callable[[NodeId], None],
+    ) -> None:
+        self._outbox = outbox
+        self._clock = clock
+        self._random = random
+        self._events = events
+        self._policy = policy
+        self._tasks = tasks
+        self._timetable = timetable
+        self._on_change = on_change
+        self.moving = False
+        """Nothing is started while it is false."""
+
+    def pump(self, lane: Lane) -> None:
+        """Start what may go."""
+        if not self.moving or lane.open_at > self._clock.monotonic():
+            return
+        while lane.source is not None and lane.queue and lane.under_way < lane.width(self._policy.per_node):
+            parcel = lane.queue.popleft()
+            if self._is_over(lane, parcel):
+                continue
+            parcel.attempts += 1
+            parcel.round = lane.failures
+            parcel.session = lane.session
+            self._start(lane, parcel, self._submit(lane, parcel, lane.source), "submit")
+
+    def due(self, lane: Lane, parcel: Parcel | None) -> None:
+        """The time of a parcel has come, or of the lane itself."""
+        if parcel is not None and parcel.verdict is not None:
+            self._start(lane, parcel, self._record(lane, parcel, parcel.verdict), "record")
+            return
+        if parcel is not None:
+            lane.queue.append(parcel)
+        self.pump(lane)
+
+    def _start(self, lane: Lane, parcel: Parcel, work: Coroutine[Any, Any, None], what: str) -> None:
+        parcel.placed = False
+        lane.under_way += 1
+        name = f"{what} {parcel.key.node}/{parcel.key.job}"
+        self._tasks.start(work, name, lambda: self._ended(lane, parcel))
+
+    def _ended(self, lane: Lane, parcel: Parcel) -> None:
+        lane.under_way -= 1
+        if not parcel.placed and lane.parcels.get(parcel.key) is parcel:
+            if self.moving:
+                self._back_off(lane, parcel, Verdict(Ruling.RETRY, "a defect ended the submission"))
+            else:
+                parcel.placed = True
+                lane.queue.appendleft(parcel)
+        self.pump(lane)
+        self._on_change(lane.node)
+
+    def _is_over(self, lane: Lane, parcel: Parcel) -> bool:
+        """Whether the parcel is done with: expired or dropped meanwhile, or another stands in its place."""
+        if lane.parcels.get(parcel.key) is parcel and self._outbox.keeping(parcel.key) is Keeping.PENDING:
+            return False
+        lane.remove(parcel)
+        self._on_change(lane.node)
+        return True
+
+    async def _submit(self, lane: Lane, parcel: Parcel, source: JobSource) -> None:
+        verdict = await source.settle(parcel.finished)
+        match verdict.ruling:
+            case Ruling.OK | Ruling.ALREADY | Ruling.DEAD_LETTER | Ruling.REFUSED:
+                lane.answered()
+                parcel.verdict = verdict
+                await self._record(lane, parcel, verdict)
+            case Ruling.RETRY | Ruling.FAULT:
+                self._back_off(lane, parcel, verdict)
+            case Ruling.SESSION_LOST:
+                # The others of this session would hear the same. It comes back by being attached again; the
+                # back-off keeps a session that is attached again unchanged from being tried in a circle.
+                if lane.session == parcel.session:
+                    lane.source = None
+                self._back_off(lane, parcel, verdict)
+            case Ruling.NO_JOB | Ruling.PENDING | Ruling.RENEW | Ruling.IDENTITY_REFUSED:
+                text = f"a source answered a result with {verdict.ruling.name}, which is not for results"
+                self._events.emit(Notice("outbox", text, lane.node))
+                self._back_off(lane, parcel, verdict)
+            case _:
+                assert_never(verdict.ruling)
+
+    async def _record(self, lane: Lane, parcel: Parcel, verdict: Verdict) -> None:
+        """Enter the source's last word in the outbox; while the disk does not take it, try that alone again."""
+        taken = verdict.ruling in {Ruling.OK, Ruling.ALREADY}
+        try:
+            if taken:
+                await self._outbox.accept(parcel.key)
+            else:
+                await self._outbox.bury(parcel.key, verdict.reason)
+        except StorageUnavailable as error:
+            parcel.records += 1
+            wait = self._policy.back_off.draw(parcel.records, self._random)
+            self._place(lane, parcel, wait)
+            self._events.emit(ResultDelayed(parcel.key, parcel.attempts, str(error), wait))
+            return
+        lane.remove(parcel)
+        if taken:
+            took = self._clock.wall() - parcel.finished.received_at
+            already = verdict.ruling is Ruling.ALREADY
+            self._events.emit(ResultAccepted(parcel.key, took, parcel.attempts, already))
+        else:
+            self._events.emit(ResultBuried(parcel.key, verdict.reason))
+
+    def _back_off(self, lane: Lane, parcel: Parcel, verdict: Verdict) -> None:
+        """Try the parcel again later, and hold its lane for as long as the lane's own failures make it."""
+        if self._is_over(lane, parcel):
+            return
+        lane.fail(parcel)
+        back_off, least = self._policy.back_off, verdict.retry_after_s
+        wait = back_off.draw(parcel.attempts, self._random, least)
+        if lane.failures > parcel.attempts:
+            hold = back_off.draw(lane.failures, self._random, least)
+        else:
+            hold = wait if least is not None else min(wait, back_off.ceiling(lane.failures))
+        lane.open_at = max(lane.open_at, self._clock.monotonic() + hold)
+        self._timetable.add(lane.open_at, lane)
+        self._place(lane, parcel, wait)
+        self._events.emit(ResultDelayed(parcel.key, parcel.attempts, verdict.reason, wait))
+
+    def _place(self, lane: Lane, parcel: Parcel, wait_s: float) -> None:
+        parcel.placed = True
+        self._timetable.add(self._clock.monotonic() + wait_s, lane, parcel)

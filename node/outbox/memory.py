@@ -1,0 +1,78 @@
+"""An outbox without a disk: for runs whose results need not outlive the program."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from node.domain.ids import JobKey
+from node.domain.policies import OutboxPolicy
+from node.domain.results import Failure, FinishedJob, Success
+from node.outbox.shelf import Shelf, Shelved, expiry_reason
+from node.ports.clock import Clock
+from node.ports.outbox import Keeping
+
+_OVERHEAD_BYTES = 512
+"""What a result counts for besides its text: about the size of the rest of its record on disk."""
+
+
+class MemoryOutbox(Shelved):
+    """The twin of `node.outbox.sqlite.SqliteOutbox`: all of it but the disk. Never waits, never fails."""
+
+    def __init__(self, policy: OutboxPolicy, clock: Clock) -> None:
+        super().__init__(Shelf(policy), clock)
+        self._expiry = expiry_reason(policy)
+
+    @property
+    def accepting(self) -> bool:
+        """See `node.ports.outbox.Outbox.accepting`."""
+        return not self._shelf.full
+
+    async def put(self, finished: FinishedJob) -> None:
+        """See `node.ports.outbox.Outbox.put`."""
+        if self.keeping(finished.key) is not Keeping.UNKNOWN:
+            return
+        size = _size(finished)
+        self._shelf.reserve(finished.key, size)
+        self._shelf.keep(finished, size, self._clock.wall())
+
+    async def accept(self, key: JobKey) -> None:
+        """See `node.ports.outbox.Outbox.accept`."""
+        self._shelf.accept(key, self._clock.wall())
+
+    async def bury(self, key: JobKey, reason: str) -> None:
+        """See `node.ports.outbox.Outbox.bury`."""
+        self._shelf.bury(key, reason, self._clock.wall(), keep_finished=True)
+
+    async def revive(self, key: JobKey) -> bool:
+        """See `node.ports.outbox.Outbox.revive`."""
+        buried = self._shelf.buried(key)
+        if buried is None or buried.finished is None:
+            return False
+        return self._shelf.revive(key, buried.finished, self._clock.wall())
+
+    async def drop(self, key: JobKey) -> bool:
+        """See `node.ports.outbox.Outbox.drop`."""
+        return self._shelf.drop(key)
+
+    async def sweep(self, now: float) -> list[JobKey]:
+        """See `node.ports.outbox.Outbox.sweep`."""
+        stale = self._shelf.stale(now)
+        for key in stale.results:
+            self._shelf.bury(key, self._expiry, now, keep_finished=True)
+        for key in stale.letters:
+            self._shelf.drop_letter(key)
+        self._shelf.forget(now)
+        return stale.results
+
+    async def aclose(self) -> None:
+        """See `node.ports.outbox.Outbox.aclose`."""
+
+
+def _size(finished: FinishedJob) -> int:
+    match finished.outcome:
+        case Success(generation):
+            return len(generation.text) + _OVERHEAD_BYTES
+        case Failure(reason, _):
+            return len(reason) + _OVERHEAD_BYTES
+        case outcome:
+            assert_never(outcome)
