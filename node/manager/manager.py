@@ -36,17 +36,23 @@ class NodeManager:
         return max(self._offsets.values(), default=0.0)
 
     async def run(self) -> None:
-        """Start all nodes, each at its time, and return when every life is over: see `drain` and `abort`."""
+        """Start all nodes, each at its time, and return when every life is over: see `drain` and `abort`.
+
+        A cancellation aborts all nodes and is passed on when they have ended.
+        """
         supervisor = Supervisor(self._around)
         for node_id, node in self._nodes.items():
             work = supervisor.supervise(node, self._offsets[node_id])
             self._tasks.start(work, name=f"node {node_id}")
-        await self._tasks.join()
+        try:
+            await self._tasks.join()
+        finally:
+            await self._tasks.cancel()
 
     def drain(self) -> None:
         """Stop all nodes gracefully, within the drain's time."""
         for node in self._nodes.values():
-            node.drain(self._around.stop_policy.drain_s)
+            node.drain()
 
     def abort(self) -> None:
         """Stop all nodes at once."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from node.domain.states import Life
-from node.ports.events import EventSink
 from node.runtime.tasks import crash
 from node.worker.node import WorkerNode
 from node.worker.surroundings import Surroundings
+
+_LEAST_REST_S: Final = 1.0
+"""The shortest recovery, whatever the policy says: a fault that comes back at once must not become a storm."""
 
 
 class Supervisor:
@@ -16,19 +20,25 @@ class Supervisor:
         self._around = around
 
     async def supervise(self, node: WorkerNode, start_in_s: float) -> None:
-        """Lead one node: wait for its start, let it serve, let it recover, until its life is over."""
-        await node.rest(start_in_s)
-        while not node.life.is_over:
-            await self._serve(node, self._around.events)
-            if node.life is Life.RECOVERING:
-                await node.rest(self._around.policy.recovery.draw(self._around.random))
-        await node.close()
+        """Lead one node: wait for its start, let it serve, let it recover, until its life is over.
 
-    async def _serve(self, node: WorkerNode, events: EventSink) -> None:
+        A cancellation aborts the node.
+        """
+        try:
+            await node.rest(start_in_s)
+            while not node.life.is_over:
+                await self._serve(node)
+                if node.life is Life.RECOVERING:
+                    await node.rest(max(_LEAST_REST_S, self._around.policy.recovery.draw(self._around.random)))
+        except BaseException:
+            node.abort()
+            raise
+        finally:
+            await node.close()
+
+    async def _serve(self, node: WorkerNode) -> None:
         try:
             await node.serve()
         except Exception as error:  # noqa: BLE001 - a defect in one node's life: told, and the node recovers
-            events.emit(crash(f"node {node.node_id}", error, node.node_id))
-            node.fault("a defect of the program")
-            if node.life is Life.DRAINING:
-                node.abort()
+            self._around.events.emit(crash(f"node {node.node_id}", error, node.node_id))
+            node.crashed()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Awaitable, Callable
 
-from node.domain.events import ModelsAnnounced, PointsChecked
+from node.domain.errors import StepRefused
+from node.domain.events import ModelsAnnounced, Notice, PointsChecked
 from node.domain.identity import NodeSpec
 from node.ports.membership import Membership
 from node.worker.surroundings import Surroundings
@@ -47,6 +48,11 @@ class Checks:
         self._schedule("models", self._announce_models, self._around.policy.models_update.draw(self._around.random))
 
     async def _check_points(self) -> None:
-        points = await self._membership.points()
-        self._around.events.emit(PointsChecked(self._spec.node_id, points))
+        try:
+            points = await self._membership.points()
+        except StepRefused as error:
+            # A gateway that does not tell points still gives jobs and takes results.
+            self._around.events.emit(Notice("points", f"points are not told: {error}", self._spec.node_id))
+        else:
+            self._around.events.emit(PointsChecked(self._spec.node_id, points))
         self._schedule("points", self._check_points, self._around.policy.points_check_s)

@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from node.domain.events import HoldsChanged
 from node.domain.ids import NodeId
 from node.domain.states import Hold
+from node.ports.clock import Clock
 from node.ports.events import EventSink
+
+_TOLD: Final = Hold.PAUSED | Hold.DRAINING
+"""The reasons that somebody puts and takes away; all others are found anew at each look."""
 
 
 class Holds:
-    """The reasons for which one node does not claim at present."""
+    """The reasons for which one node does not claim at present.
 
-    __slots__ = ("_events", "_node", "now")
+    ``open_since`` is when the last of them went, in the loop's time. The end of a back-off does not count: a
+    poll that follows it was due then, and may be late.
+    """
 
-    def __init__(self, node: NodeId, events: EventSink) -> None:
+    __slots__ = ("_clock", "_events", "_node", "now", "open_since")
+
+    def __init__(self, node: NodeId, clock: Clock, events: EventSink) -> None:
         self._node = node
+        self._clock = clock
         self._events = events
         self.now = Hold.NOTHING
+        self.open_since = float("-inf")
 
     def put(self, hold: Hold, *, on: bool) -> None:
         """Add or remove a reason, and tell when that changes anything."""
-        holds = self.now | hold if on else self.now & ~hold
-        if holds != self.now:
-            self.now = holds
-            self._events.emit(HoldsChanged(self._node, holds))
+        self._replace(self.now | hold if on else self.now & ~hold)
+
+    def look(self, found: Hold) -> None:
+        """Replace all reasons but those that somebody has put."""
+        self._replace(found | self.now & _TOLD)
+
+    def _replace(self, holds: Hold) -> None:
+        if holds == self.now:
+            return
+        if self.now & ~Hold.BACK_OFF and not holds & ~Hold.BACK_OFF:
+            self.open_since = self._clock.monotonic()
+        self.now = holds
+        self._events.emit(HoldsChanged(self._node, holds))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import assert_never
+from typing import Final, assert_never
 
 from node.domain.errors import ExecutorError, StorageError
-from node.domain.events import JobClaimed, JobEnded, JobSkipped, ResultLost, ResultUnsafe
+from node.domain.events import Crash, JobClaimed, JobEnded, JobSkipped, ResultLost, ResultUnsafe
 from node.domain.identity import NodeSpec
 from node.domain.ids import JobKey, SourceId
 from node.domain.jobs import ChatPayload, Job, MalformedPayload
@@ -18,66 +20,86 @@ from node.runtime.signals import Bell
 from node.runtime.tasks import TaskOwner, crash
 from node.worker.surroundings import Surroundings
 
+_ABANDON_S: Final = 0.5
+"""Time for each of the two things that are left to do about jobs that do not end."""
+
 
 @dataclass(eq=False, slots=True)
 class _OpenJob:
-    """A job being worked on."""
+    """A job being worked on; ``finished`` is its result once there is one, ``is_kept`` whether the outbox has it."""
 
     job: Job
     key: JobKey
     received_at: float
     started: float
     interrupt: Interrupt = field(default_factory=Interrupt)
+    finished: FinishedJob | None = None
+    took_s: float = 0.0
+    is_kept: bool = False
 
 
 class JobRunner:
-    """Holds a node's open jobs. A job ends only when its result is kept, so a slot is busy until then."""
+    """Holds a node's open jobs. A job ends only when its result is kept, so a slot is busy until then.
+
+    ``on_free`` is called whenever a job has ended.
+    """
 
     def __init__(self, spec: NodeSpec, around: Surroundings, on_free: Callable[[], None]) -> None:
         self._spec = spec
         self._around = around
         self._on_free = on_free
         self._open: dict[JobKey, _OpenJob] = {}
-        self._tasks = TaskOwner(around.events.emit)
-        self._ended = Bell()
+        self._tasks = TaskOwner(self._tell_crash)
         self._stop_reason = ""
+        self._abandoned = False
 
     @property
     def busy(self) -> int:
         """Slots in use."""
         return len(self._open)
 
-    def start(self, job: Job, source: SourceId) -> None:
+    def start(self, job: Job, source: SourceId) -> bool:
         """Work on a job, unless it runs already or its result is known: no node runs a job twice."""
         key = JobKey(source, self._spec.node_id, job.job_id)
         if reason := self._reason_to_skip(key):
             self._around.events.emit(JobSkipped(key, reason))
-            return
+            return False
         clock = self._around.clock
         open_job = _OpenJob(job, key, received_at=clock.wall(), started=clock.monotonic())
         self._open[key] = open_job
         self._around.events.emit(JobClaimed(key, job.payload.model))
-        self._tasks.start(self._run(open_job), name=f"job {key.job}", on_done=lambda: self._close(key))
+        self._tasks.start(self._run(open_job), name=f"job {key.job}", on_done=lambda: self._close(open_job))
+        return True
 
     def stop(self, reason: str) -> None:
-        """End what is open: each job is answered with an error that gives this reason."""
-        self._stop_reason = reason
+        """End what is open, and what is started from now on: each is answered with an error that gives this reason."""
+        self._stop_reason = self._stop_reason or reason
         for open_job in self._open.values():
-            open_job.interrupt.trigger()
-
-    async def idle(self, timeout_s: float) -> bool:
-        """Wait until no job is open; False when the time is over first. One caller at a time."""
-        clock = self._around.clock
-        end = clock.monotonic() + timeout_s
-        while self._open and (left := end - clock.monotonic()) > 0:
-            await self._ended.wait(left)
-        return not self._open
+            # Not at once: the job itself may be the caller, by an event of its executor.
+            open_job.interrupt.trigger_in(0)
 
     async def abandon(self) -> None:
-        """Cancel what is still open without a kept answer: for when the disk took none to the very end."""
-        for key in self._open:
-            self._around.events.emit(ResultLost(key, "the node ended before the result could be kept"))
-        await self._tasks.cancel()
+        """Give up what does not end by itself: an executor that is not to be stopped, a disk that takes nothing.
+
+        Each of these jobs is answered with an error if the outbox takes that, or else reported as `ResultLost`.
+        Takes a second at most.
+        """
+        self._abandoned = True
+        left = list(self._open.values())
+        if not left:
+            return
+        # What ignores a cancellation is left behind: its result, if it ever has one, comes too late.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ABANDON_S):
+                await self._tasks.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ABANDON_S):
+                for open_job in left:
+                    await self._answer_at_last(open_job)
+        for open_job in left:
+            if self._around.sender.keeping(open_job.key) is Keeping.UNKNOWN:
+                reason = "the node ended before the result could be kept"
+                self._around.events.emit(ResultLost(open_job.key, reason))
 
     def _reason_to_skip(self, key: JobKey) -> str:
         if key in self._open:
@@ -94,24 +116,36 @@ class JobRunner:
             case keeping:
                 assert_never(keeping)
 
-    def _close(self, key: JobKey) -> None:
-        del self._open[key]
-        self._ended.ring()
+    def _close(self, open_job: _OpenJob) -> None:
+        del self._open[open_job.key]
+        if not open_job.is_kept and not self._abandoned:
+            self._around.events.emit(ResultLost(open_job.key, "a defect of the program ended the job"))
         self._on_free()
 
+    def _tell_crash(self, told: Crash) -> None:
+        self._around.events.emit(told._replace(node=self._spec.node_id))
+
     async def _run(self, open_job: _OpenJob) -> None:
-        outcome = await self._outcome(open_job)
-        clock = self._around.clock
-        finished = FinishedJob(
+        finished = self._finish(open_job, await self._outcome(open_job))
+        attempt = 0
+        while not open_job.is_kept:
+            try:
+                await self._keep(open_job, finished)
+            except StorageError:
+                attempt += 1
+                # The slot stays busy: a node whose disk takes nothing must not take more work.
+                await Bell().wait(self._around.policy.back_off.draw(attempt, self._around.random))
+
+    def _finish(self, open_job: _OpenJob, outcome: Success | Failure) -> FinishedJob:
+        open_job.took_s = self._around.clock.monotonic() - open_job.started
+        open_job.finished = finished = FinishedJob(
             key=open_job.key,
             outcome=outcome,
             received_at=open_job.received_at,
-            finished_at=clock.wall(),
+            finished_at=self._around.clock.wall(),
             receipt=open_job.job.receipt,
         )
-        took_s = clock.monotonic() - open_job.started
-        await self._keep(finished)
-        self._around.events.emit(_ended_event(finished, took_s))
+        return finished
 
     async def _outcome(self, open_job: _OpenJob) -> Success | Failure:
         match open_job.job.payload:
@@ -145,19 +179,26 @@ class JobRunner:
         ceiling = self._around.policy.default_max_output
         return replace(payload, max_output=min(payload.max_output or ceiling, ceiling))
 
-    async def _keep(self, finished: FinishedJob) -> None:
-        """Put the result on disk, again and again while the disk does not take it: the slot stays busy meanwhile."""
-        attempt = 0
-        while True:
-            try:
-                await self._around.sender.put(finished)
-            except StorageError as error:
-                attempt += 1
-                self._around.events.emit(ResultUnsafe(finished.key, str(error)))
-                wait_s = self._around.policy.back_off.draw(attempt, self._around.random)
-                await Bell().wait(wait_s)
-            else:
-                return
+    async def _keep(self, open_job: _OpenJob, finished: FinishedJob) -> None:
+        """Put the result of a job into the outbox.
+
+        Raises:
+            StorageError: it was not taken.
+        """
+        try:
+            await self._around.sender.put(finished)
+        except StorageError as error:
+            self._around.events.emit(ResultUnsafe(finished.key, str(error)))
+            raise
+        open_job.is_kept = True
+        self._around.events.emit(_ended_event(finished, open_job.took_s))
+
+    async def _answer_at_last(self, open_job: _OpenJob) -> None:
+        if self._around.sender.keeping(open_job.key) is not Keeping.UNKNOWN:
+            return
+        failure = Failure(self._stop_reason or "the node was stopped", open_job.job.payload.model)
+        with contextlib.suppress(StorageError):
+            await self._keep(open_job, open_job.finished or self._finish(open_job, failure))
 
 
 def _ended_event(finished: FinishedJob, took_s: float) -> JobEnded:

@@ -1,7 +1,9 @@
-"""The node itself: its life, and the one loop that leads it."""
+"""The node itself: its life, and how it is stopped."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from typing import Final
 
 from node.domain.errors import IdentityRefused, ProxyFailed, SessionLost, StepFailed
@@ -13,14 +15,14 @@ from node.domain.states import LIFE_TABLE, Hold, Life, LifeInput, Machine
 from node.ports.membership import Link
 from node.runtime.interrupt import Interrupt, Interrupted
 from node.runtime.signals import Bell
-from node.worker.checks import Checks
 from node.worker.holds import Holds
 from node.worker.job_runner import JobRunner
-from node.worker.poller import Poller
+from node.worker.session_loop import SessionLoop
 from node.worker.startup import Startup
+from node.worker.stopping import StopTimes, abort_times, drain_times
 from node.worker.surroundings import Surroundings
 
-_LEAVE_S: Final = 10.0
+_GOODBYE_S: Final = 10.0
 """Time for a goodbye when nothing presses: the protocol's own time-out of step 9."""
 
 
@@ -28,7 +30,8 @@ class WorkerNode:
     """One client instance with an identity.
 
     Its owner calls `serve` again and again, with `rest` between, until the life is over, then `close`; all
-    of them in one task. `drain`, `abort`, `pause` and `resume` may be called from anywhere in the loop.
+    of them in one task. `drain`, `abort`, `pause` and `resume` may be called from anywhere in the loop, a
+    listener of the node's own events included.
     """
 
     def __init__(self, spec: NodeSpec, around: Surroundings) -> None:
@@ -36,14 +39,17 @@ class WorkerNode:
         self._around = around
         self._machine = Machine(LIFE_TABLE, Life.NEW)
         self._bell = Bell()
-        self._interrupt = Interrupt()
-        self._holds = Holds(spec.node_id, around.events)
-        self._startup = Startup(spec, around, on_lost=self._bell.ring)
-        self._runner = JobRunner(spec, around, on_free=self._bell.ring)
-        self._refusals = 0
-        self._polling = False
+        self._acting = Interrupt()
+        """Around a start, a poll, a check: a drain ends it, at once or after a grace, and so does an abort."""
+        self._ending = Interrupt()
+        """Around the last things of a session: an abort ends it."""
+        self._holds = Holds(spec.node_id, around.clock, around.events)
+        self._startup = Startup(spec, around, self._on_lost)
+        self._runner = JobRunner(spec, around, self._on_free)
+        self._loop: SessionLoop | None = None
+        self._stop: StopTimes | None = None
         self._aborted = False
-        self._drain_until: float | None = None
+        self._refusals = 0
 
     def __repr__(self) -> str:
         return f"<WorkerNode {self._spec.node_id} {self.presence.value}>"
@@ -61,7 +67,8 @@ class WorkerNode:
     @property
     def presence(self) -> Presence:
         """What it does, for people."""
-        return describe(self.life, self._holds.now, busy_slots=self._runner.busy, polling=self._polling)
+        polling = self._loop is not None and self._loop.polling
+        return describe(self.life, self._holds.now, busy_slots=self._runner.busy, polling=polling)
 
     @property
     def busy_slots(self) -> int:
@@ -70,27 +77,34 @@ class WorkerNode:
 
     # What others may ask of it.
 
-    def drain(self, within_s: float) -> None:
-        """Take no new job, finish the open ones, send the results, leave; all of it within this time."""
-        if self.life.is_over or self._drain_until is not None:
+    def drain(self) -> None:
+        """Take no new job, finish the open ones, send the results, leave; all of it within the policy's time."""
+        if self._stop is not None:
             return
-        self._drain_until = self._around.clock.monotonic() + within_s
-        was_running = self.life is Life.RUNNING
-        self._move(LifeInput.DRAIN)
+        now = self._around.clock.monotonic()
+        self._stop = stop = drain_times(now, self._around.stop_policy)
+        jobs_s = stop.jobs - now
+        # Only what a session does may bring a job, and is waited for; a start is ended at once.
+        grace_s = min(self._around.stop_policy.poll_grace_s, jobs_s) if self.life is Life.RUNNING else 0
+        if self._machine.takes(LifeInput.DRAIN):
+            self._move(LifeInput.DRAIN)
         self._holds.put(Hold.DRAINING, on=True)
-        if was_running:
-            self._interrupt.trigger_in(min(self._around.stop_policy.poll_grace_s, within_s))
-        else:
-            self._interrupt.trigger()
+        self._acting.trigger_in(grace_s)
+        self._ending.trigger_in(jobs_s)
         self._bell.ring()
 
     def abort(self) -> None:
-        """Stop at once: open jobs are answered with an error, which is kept; nothing is waited for."""
+        """Stop at once: open jobs are answered with an error, which is kept; nothing else is waited for."""
+        if self._aborted:
+            return
         self._aborted = True
+        self._stop = abort_times(self._around.clock.monotonic(), self._around.stop_policy)
         if self._machine.takes(LifeInput.ABORT):
             self._move(LifeInput.ABORT)
         self._runner.stop("the node was stopped")
-        self._interrupt.trigger()
+        # By a timer of the loop, so that whoever calls is never the task that is to be interrupted.
+        self._acting.trigger_in(0)
+        self._ending.trigger_in(0)
         self._bell.ring()
 
     def pause(self) -> None:
@@ -108,7 +122,7 @@ class WorkerNode:
         """Wait, before the first start or in recovery; over at once when the node is told to stop."""
         clock, life = self._around.clock, self.life
         end = clock.monotonic() + seconds
-        while self.life is life and (left := end - clock.monotonic()) > 0:
+        while self.life is life and not life.is_over and (left := end - clock.monotonic()) > 0:
             await self._bell.wait(left)
 
     async def serve(self) -> None:
@@ -117,49 +131,37 @@ class WorkerNode:
             return
         self._move(LifeInput.START if self.life is Life.NEW else LifeInput.ELAPSED)
         while self.life is Life.STARTING:
-            await self._start_and_work()
+            try:
+                link = await self._start()
+                if link is not None:
+                    await self._work(link)
+            finally:
+                self._around.sender.detach(self.node_id)
+                await self._startup.close()
 
-    def fault(self, reason: str) -> None:
-        """Bring a node whose owner caught a defect of it to recovery, from wherever it stands."""
-        if self._machine.takes(LifeInput.FAULT):
-            self._move(LifeInput.FAULT, reason)
+    def crashed(self) -> None:
+        """`serve` ended by a defect: recover, or stop where that was asked for."""
+        ending = LifeInput.DEADLINE if self.life is Life.DRAINING else LifeInput.FAULT
+        if self._machine.takes(ending):
+            self._move(ending, "a defect of the program")
 
     async def close(self) -> None:
-        """Finish open jobs within what is left of the drain's time, then let go of everything.
+        """Finish open jobs within what is left of a stop's time, or else of their own, and let go of everything.
 
         A job is given up without a kept result, and `ResultLost` emitted, only when the disk took none to the end.
         """
-        if not self._aborted:
-            try:
-                with self._interrupt:
-                    await self._finish_jobs()
-            except Interrupted:
-                pass
-        self._runner.stop("the node was stopped")
-        await self._runner.idle(self._around.stop_policy.abort_s)
-        self._around.sender.detach(self.node_id)
-        await self._startup.close()
-        self._around.proxies.release(self.node_id)
-        await self._runner.abandon()
-
-    # One session.
-
-    async def _start_and_work(self) -> None:
-        link = await self._start()
-        if link is None:
-            return
-        self._move(LifeInput.READY)
-        self._around.proxies.report(self.node_id, ok=True)
-        self._around.sender.attach(self.node_id, link.source)
         try:
-            await self._work(link)
+            await self._finish_jobs()
         finally:
-            self._around.sender.detach(self.node_id)
+            self._around.proxies.release(self.node_id)
+            await self._runner.abandon()
+
+    # The way into a session, and the session.
 
     async def _start(self) -> Link | None:
         """The link in session; None when the node is not STARTING any more."""
         try:
-            with self._interrupt:
+            with self._acting:
                 link = await self._startup.run()
         except Interrupted:
             await self._leave()
@@ -168,74 +170,50 @@ class WorkerNode:
             await self._fail_start(error)
             return None
         self._refusals = 0
-        return link
+        if self.life is Life.STARTING:
+            return link
+        await self._leave()
+        return None
 
     async def _fail_start(self, error: StepFailed) -> None:
-        if isinstance(error, IdentityRefused) and self._around.auth.healthy:
+        if not isinstance(error, IdentityRefused):
+            self._refusals = 0
+        elif self._around.auth.healthy:
             self._refusals += 1
         failed = self._refusals >= self._around.policy.refusals
         self._blame_proxy(error)
         await self._end_session(LifeInput.REFUSED if failed else LifeInput.FAULT, str(error))
 
     async def _work(self, link: Link) -> None:
-        poller = Poller(self.node_id, self._around, link.source)
-        checks = Checks(self._spec, self._around, link.membership)
+        self._move(LifeInput.READY)
+        self._around.proxies.report(self.node_id, ok=True)
+        self._around.sender.attach(self.node_id, link.source)
+        loop = self._loop = SessionLoop(
+            self._spec, self._around, link, self._runner, self._holds, self._bell, self._acting
+        )
         try:
-            while self.life is Life.RUNNING:
-                await self._turn(link, poller, checks)
+            await loop.run(lambda: self.life is Life.RUNNING)
         except Interrupted:
             pass
         except SessionLost as error:
-            await self._lose_session(str(error), fresh=not poller.succeeded)
+            await self._lose_session(str(error), is_proven=loop.is_proven)
         except StepFailed as error:
             self._blame_proxy(error)
             await self._end_session(LifeInput.FAULT, str(error))
-        if self.life is Life.DRAINING:
-            await self._drain_session()
-
-    async def _turn(self, link: Link, poller: Poller, checks: Checks) -> None:
-        """One turn of the loop: what is due, or a wait for what comes next."""
-        if reason := link.membership.lost:
-            raise SessionLost(reason)
-        now = self._around.clock.monotonic()
-        self._look_at_holds(poller, now)
-        if checks.due <= now:
-            with self._interrupt:
-                await checks.run_due()
-        elif self._holds.now:
-            until = poller.due if self._holds.now == Hold.BACK_OFF else now + self._around.policy.poll_cycle_s
-            await self._bell.wait(min(checks.due, until) - now)
-        elif poller.due > now:
-            await self._bell.wait(min(checks.due, poller.due) - now)
-        else:
-            await self._poll(link, poller)
-
-    def _look_at_holds(self, poller: Poller, now: float) -> None:
-        holds = self._holds
-        holds.put(Hold.NO_SLOT, on=self._runner.busy >= self._around.policy.slots)
-        holds.put(Hold.DISK, on=not self._around.sender.accepting)
-        holds.put(Hold.BACK_OFF, on=poller.backing_off and poller.due > now)
-        for gate in self._around.claim_gates:
-            holds.put(gate.hold, on=bool(gate.closed_because))
-
-    async def _poll(self, link: Link, poller: Poller) -> None:
-        self._polling = True
-        try:
-            with self._interrupt:
-                job = await poller.poll()
         finally:
-            self._polling = False
-        if job is not None:
-            self._runner.start(job, link.source.source_id)
+            self._loop = None
+            self._holds.put(Hold.BACK_OFF, on=False)
+        if self.life is Life.DRAINING:
+            await self._drain_session(link)
 
     # The ends of a session.
 
-    async def _lose_session(self, reason: str, *, fresh: bool) -> None:
+    async def _lose_session(self, reason: str, *, is_proven: bool) -> None:
         """Start anew; but a session that was never good for a single poll is a fault, or it would be lost for ever."""
-        if fresh:
-            await self._end_session(LifeInput.FAULT, f"the new session was lost before its first poll: {reason}")
-        else:
+        if is_proven:
             self._move(LifeInput.SESSION_LOST, reason)
+        else:
+            await self._end_session(LifeInput.FAULT, f"the new session was lost before its first poll: {reason}")
 
     async def _end_session(self, ending: LifeInput, reason: str) -> None:
         """Leave; unless the node is told to stop meanwhile, its life moves by ``ending``."""
@@ -244,26 +222,44 @@ class WorkerNode:
         if self._machine.takes(ending):
             self._move(ending, reason)
 
-    async def _drain_session(self) -> None:
-        try:
-            with self._interrupt:
-                finished = await self._finish_jobs()
-                if self._in_session:
-                    await self._around.sender.flushed(self.node_id, self._drain_left_s())
-        except Interrupted:
-            return
+    async def _drain_session(self, link: Link) -> None:
+        finished = await self._finish_jobs()
+        if self._startup.link is link and not link.membership.lost:
+            # An abort ends this, and so does the loss of the session, after which nothing can be sent.
+            with contextlib.suppress(Interrupted), self._ending:
+                await self._around.sender.flushed(self.node_id, self._left_s(lambda stop: stop.sent))
         await self._leave()
         if self.life is Life.DRAINING:
             self._move(LifeInput.DRAINED if finished else LifeInput.DEADLINE)
 
+    async def _leave(self) -> None:
+        """Give back leases and say goodbye, if there is time and anybody to say it to, and close the link."""
+        self._around.sender.detach(self.node_id)
+        left_s = _GOODBYE_S if self._stop is None else self._left_s(lambda stop: stop.left)
+        if self._startup.link is not None and left_s > 0:
+            with contextlib.suppress(Interrupted), self._ending:
+                await self._startup.link.membership.leave(left_s)
+        await self._startup.close()
+
     async def _finish_jobs(self) -> bool:
-        """Let open jobs end until the last part of the drain, then answer them with an error; True if none had to."""
-        leave_s = self._around.stop_policy.leave_s
-        if await self._runner.idle(self._drain_left_s() - leave_s):
-            return True
-        self._runner.stop("the node is stopping")
-        await self._runner.idle(self._drain_left_s())
-        return False
+        """Let open jobs end, and answer those with an error to which a stop leaves no time; True if there were none."""
+        finished = await self._idle(lambda stop: stop.jobs)
+        if not finished:
+            self._runner.stop("the node is stopping")
+            await self._idle(lambda stop: stop.kept)
+        return finished
+
+    async def _idle(self, part: Callable[[StopTimes], float]) -> bool:
+        """Wait until no job is open; False when this part of a stop, which may come meanwhile, is over first."""
+        while self._runner.busy:
+            left_s = None if self._stop is None else self._left_s(part)
+            if left_s is not None and left_s <= 0:
+                return False
+            await self._bell.wait(left_s)
+        return True
+
+    def _left_s(self, part: Callable[[StopTimes], float]) -> float:
+        return 0.0 if self._stop is None else part(self._stop) - self._around.clock.monotonic()
 
     def _blame_proxy(self, error: StepFailed) -> None:
         """Report the proxy if it was at fault: a gateway's outage must not set good proxies aside."""
@@ -273,23 +269,13 @@ class WorkerNode:
         if cause is not None:
             self._around.proxies.report(self.node_id, ok=False, reason=str(cause))
 
-    @property
-    def _in_session(self) -> bool:
-        return self._startup.link is not None and not self._startup.link.membership.lost
+    def _on_free(self) -> None:
+        self._holds.put(Hold.NO_SLOT, on=False)
+        self._bell.ring()
 
-    async def _leave(self) -> None:
-        """Deregister in the time that is left, but try for a moment at least, so that leases are given up early."""
-        timeout_s = _LEAVE_S if self._drain_until is None else max(0.5, self._drain_left_s())
-        try:
-            with self._interrupt:
-                await self._startup.leave(0 if self._aborted else timeout_s)
-        except Interrupted:
-            await self._startup.close()
-
-    def _drain_left_s(self) -> float:
-        if self._drain_until is None:
-            return 0.0
-        return max(0.0, self._drain_until - self._around.clock.monotonic())
+    def _on_lost(self) -> None:
+        self._bell.ring()
+        self._ending.trigger_in(0)
 
     def _move(self, input_: LifeInput, reason: str = "") -> None:
         before = self.life

@@ -31,8 +31,10 @@ class Poller:
         """Whether the last poll failed, so that `due` is the end of a back-off."""
         return self._failures > 0
 
-    async def poll(self) -> Job | None:
+    async def poll(self, open_since: float) -> Job | None:
         """Ask once; None when there is no job or the poll failed in passing.
+
+        A poll is late from the time that it is both due and allowed: ``open_since`` is when it last became that.
 
         Raises:
             SessionLost: the session is gone.
@@ -41,7 +43,7 @@ class Poller:
         """
         clock, events = self._around.clock, self._around.events
         started = clock.monotonic()
-        events.emit(PollStarted(self._node, max(0.0, started - self.due)))
+        events.emit(PollStarted(self._node, max(0.0, started - max(self.due, open_since))))
         try:
             job = await self._source.claim()
         except TryLater as error:
@@ -50,11 +52,15 @@ class Poller:
         now = clock.monotonic()
         self._failures = 0
         self.succeeded = True
-        self.due = now if job is not None else max(now, started + self._wait_s())
+        self.due = now if job is not None else max(now, started + self._cycle_s())
         events.emit(PollEnded(self._node, now - started, None if job is None else job.job_id))
         return job
 
-    def _wait_s(self) -> float:
+    def wait_a_cycle(self) -> None:
+        """Treat the last poll as one that brought nothing: a job that comes again and again must not set the pace."""
+        self.due = self._around.clock.monotonic() + self._cycle_s()
+
+    def _cycle_s(self) -> float:
         policy = self._around.policy
         jitter = policy.poll_cycle_s * policy.poll_jitter
         return policy.poll_cycle_s + self._around.random.uniform(-jitter, jitter)

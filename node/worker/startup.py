@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from typing import Final
 
+from node.domain.events import ModelsAnnounced, Notice
 from node.domain.identity import NodeSpec
 from node.ports.membership import Link
 from node.worker.surroundings import Surroundings
 
+_CLOSE_S: Final = 2.0
+"""Time for closing connections, which should take none: a TLS peer that says no goodbye must not hold a node up."""
+
 
 class Startup:
-    """Brings one node into session. `link` is the link in use, also while and after a start fails."""
+    """Brings one node into session. `link` is the link in use, until it is closed, also when a start failed."""
 
     def __init__(self, spec: NodeSpec, around: Surroundings, on_lost: Callable[[], None]) -> None:
         self._spec = spec
@@ -21,10 +27,11 @@ class Startup:
     async def run(self) -> Link:
         """Wait for the auth service and a good proxy, prove secret and identity, register, announce the models.
 
+        The former link must have been closed.
+
         Raises:
             StepFailed: a step did not succeed; its subclasses say what that means.
         """
-        await self.close()
         await self._around.auth.wait_healthy()
         proxy = await self._around.proxies.lease(self._spec.node_id, self._spec.proxy)
         link = self.link = self._around.links.open(self._spec, proxy, self._on_lost)
@@ -32,17 +39,17 @@ class Startup:
         await link.membership.check_identity()
         await link.membership.register()
         await link.membership.announce(self._spec.models)
+        self._around.events.emit(ModelsAnnounced(self._spec.node_id, self._spec.models))
         return link
 
-    async def leave(self, timeout_s: float) -> None:
-        """Say goodbye, if there is anybody to say it to, and close the link."""
-        if self.link is not None:
-            if timeout_s > 0:
-                await self.link.membership.leave(timeout_s)
-            await self.close()
-
     async def close(self) -> None:
-        """Close the link without a goodbye."""
-        if self.link is not None:
-            link, self.link = self.link, None
-            await link.aclose()
+        """Close the link, if there is one, without a goodbye."""
+        link, self.link = self.link, None
+        if link is None:
+            return
+        try:
+            async with asyncio.timeout(_CLOSE_S):
+                await link.aclose()
+        except TimeoutError:
+            text = f"its connections were not closed within {_CLOSE_S:g} s"
+            self._around.events.emit(Notice("worker", text, self._spec.node_id))

@@ -1,0 +1,109 @@
+"""The loop of one session: polls, checks, and the waits between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from node.domain.errors import SessionLost
+from node.domain.identity import NodeSpec
+from node.domain.states import Hold
+from node.ports.membership import Link
+from node.runtime.interrupt import Interrupt
+from node.runtime.signals import Bell
+from node.worker.checks import Checks
+from node.worker.holds import Holds
+from node.worker.job_runner import JobRunner
+from node.worker.poller import Poller
+from node.worker.surroundings import Surroundings
+
+_LOOK_S: Final = 1.0
+"""The least time between two looks at gates that do not ring when they open: the disk, the engine."""
+
+
+class SessionLoop:
+    """What a node in session does, one thing at a time.
+
+    ``bell`` wakes it when something has changed; ``interrupt`` is entered around each poll and each check.
+    """
+
+    def __init__(
+        self,
+        spec: NodeSpec,
+        around: Surroundings,
+        link: Link,
+        runner: JobRunner,
+        holds: Holds,
+        bell: Bell,
+        interrupt: Interrupt,
+    ) -> None:
+        self._around = around
+        self._link = link
+        self._runner = runner
+        self._holds = holds
+        self._bell = bell
+        self._interrupt = interrupt
+        self._poller = Poller(spec.node_id, around, link.source)
+        self._checks = Checks(spec, around, link.membership)
+        self.polling = False
+        """Whether a poll is under way."""
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether the session was good for at least one poll."""
+        return self._poller.succeeded
+
+    async def run(self, goes_on: Callable[[], bool]) -> None:
+        """Go on until told otherwise; a poll or check under way is brought to its end.
+
+        Raises:
+            SessionLost: the session is gone.
+            StepFailed: a poll or a check failed in a way that ends the session.
+            Interrupted: the interrupt ended what was under way.
+        """
+        self._look_at_gates()
+        while goes_on():
+            await self._turn()
+            # Last, since it tells of changes, and those who hear of them may stop the node.
+            self._look_at_gates()
+
+    async def _turn(self) -> None:
+        """Do what is due, or wait for what comes next."""
+        if reason := self._link.membership.lost:
+            raise SessionLost(reason)
+        now = self._around.clock.monotonic()
+        if self._checks.due <= now:
+            with self._interrupt:
+                await self._checks.run_due()
+        elif self._holds.now == Hold.NOTHING and self._poller.due <= now:
+            await self._poll()
+        else:
+            await self._bell.wait(min(self._checks.due, self._next_look(now)) - now)
+
+    def _next_look(self, now: float) -> float:
+        if self._holds.now & ~Hold.BACK_OFF:
+            return now + max(_LOOK_S, self._around.policy.poll_cycle_s)
+        return self._poller.due
+
+    def _look_at_gates(self) -> None:
+        found = Hold.NOTHING
+        if self._runner.busy >= self._around.policy.slots:
+            found |= Hold.NO_SLOT
+        if not self._around.sender.accepting:
+            found |= Hold.DISK
+        if self._poller.backing_off and self._poller.due > self._around.clock.monotonic():
+            found |= Hold.BACK_OFF
+        for gate in self._around.claim_gates:
+            if gate.closed_because:
+                found |= gate.hold
+        self._holds.look(found)
+
+    async def _poll(self) -> None:
+        self.polling = True
+        try:
+            with self._interrupt:
+                job = await self._poller.poll(self._holds.open_since)
+        finally:
+            self.polling = False
+        if job is not None and not self._runner.start(job, self._link.source.source_id):
+            self._poller.wait_a_cycle()
