@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, TextIO
 
@@ -55,6 +55,39 @@ class Gateway:
 
 
 @dataclass(slots=True)
+class _StopOrders:
+    """What signals and the clock ask for, kept until there is a fleet that can obey."""
+
+    display: Display
+    drain_asked: bool = False
+    aborted: bool = False
+    _drain: Callable[[], None] | None = None
+    _abort: Callable[[], None] | None = None
+
+    def obeyed_by(self, drain: Callable[[], None], abort: Callable[[], None]) -> None:
+        """Pass orders on from now on, the former ones too."""
+        self._drain, self._abort = drain, abort
+        if self.drain_asked:
+            drain()
+        if self.aborted:
+            abort()
+
+    def drain(self) -> None:
+        """Stop gracefully; a second time does nothing."""
+        if not self.drain_asked:
+            self.drain_asked = True
+            if self._drain is not None:
+                self._drain()
+
+    def abort(self) -> None:
+        """Stop at once."""
+        self.aborted = True
+        self.display.say("Stopping at once; unsent results stay in the outbox.")
+        if self._abort is not None:
+            self._abort()
+
+
+@dataclass(frozen=True, slots=True)
 class Simulation:
     """One run of ``python main.py simulate``.
 
@@ -67,7 +100,6 @@ class Simulation:
     exit_code_at_third_signal: int
     duration_s: float | None = None
     console: TextIO | None = None
-    _aborted: bool = field(default=False, init=False)
 
     async def run(self) -> Outcome:
         """Run to the end, whatever ends it.
@@ -77,13 +109,15 @@ class Simulation:
             StorageInUse, StorageUnavailable: the outbox cannot be used.
             InvalidInput: the CA file or a key cannot be used.
         """
+        orders = _StopOrders(self.display)
         async with open_telemetry(self.plan, self.console) as telemetry:
             tasks = TaskOwner(telemetry.bus.emit)
-            try:
-                async with self._gateway(telemetry, tasks) as gateway:
-                    return await self._run(gateway, telemetry, tasks)
-            finally:
-                await tasks.cancel()
+            with ShutdownSignals(orders.drain, orders.abort, self.exit_code_at_third_signal):
+                try:
+                    async with self._gateway(telemetry, tasks) as gateway:
+                        return await self._run(gateway, telemetry, tasks, orders)
+                finally:
+                    await tasks.cancel()
 
     @contextlib.asynccontextmanager
     async def _gateway(self, telemetry: Telemetry, tasks: TaskOwner) -> AsyncIterator[Gateway]:
@@ -114,22 +148,20 @@ class Simulation:
         if code:
             self.display.say(f"The sandbox gateway has ended with exit code {code}.")
 
-    async def _run(self, gateway: Gateway, telemetry: Telemetry, tasks: TaskOwner) -> Outcome:
+    async def _run(self, gateway: Gateway, telemetry: Telemetry, tasks: TaskOwner, orders: _StopOrders) -> Outcome:
         async with open_fleet(self.plan, gateway.url, gateway.auth_url, telemetry, echo_url=gateway.echo_url) as fleet:
             self._tell_left_overs(fleet)
             telemetry.bus.subscribe(ResultLost, self._on_result_lost)
             stop = Signal()
             watching = tasks.start(self.display.watch(fleet, stop), "display")
             tasks.start(self._look_for(gateway), "look for the gateway")
-            drain = self._drainer(fleet, gateway, tasks)
-            timer = None
-            if self.duration_s is not None:
-                timer = asyncio.get_running_loop().call_later(self.duration_s, drain)
+            orders.obeyed_by(lambda: _drain(fleet, gateway, tasks), fleet.abort)
+            loop = asyncio.get_running_loop()
+            timer = None if self.duration_s is None else loop.call_later(self.duration_s, orders.drain)
             try:
-                with ShutdownSignals(drain, self._aborter(fleet), self.exit_code_at_third_signal):
-                    await fleet.run()
-                    control = gateway.control()
-                    ledger = None if control is None else await control.ledger()
+                await fleet.run()
+                control = gateway.control()
+                ledger = None if control is None else await control.ledger()
             finally:
                 if timer is not None:
                     timer.cancel()
@@ -143,7 +175,7 @@ class Simulation:
                 unsent=fleet.outbox.count(),
                 dead=sum(1 for _ in fleet.outbox.dead()),
                 orphans=sum(fleet.sender.orphans(fleet.manager.nodes.keys()).values()),
-                aborted=self._aborted,
+                aborted=orders.aborted,
             )
 
     async def _look_for(self, gateway: Gateway) -> None:
@@ -167,23 +199,11 @@ class Simulation:
                 f"{count} of them are of node {node}, which is not on the roster; they wait until they expire."
             )
 
-    def _drainer(self, fleet: Fleet, gateway: Gateway, tasks: TaskOwner) -> Callable[[], None]:
-        def drain() -> None:
-            if fleet.stopping.is_set:
-                return
-            if gateway.feeds_for_us and (control := gateway.control()) is not None:
-                tasks.start(control.stop_feeding(), "stop feeding")
-            fleet.drain()
 
-        return drain
-
-    def _aborter(self, fleet: Fleet) -> Callable[[], None]:
-        def abort() -> None:
-            self._aborted = True
-            self.display.say("Stopping at once; unsent results stay in the outbox.")
-            fleet.abort()
-
-        return abort
+def _drain(fleet: Fleet, gateway: Gateway, tasks: TaskOwner) -> None:
+    if gateway.feeds_for_us and (control := gateway.control()) is not None:
+        tasks.start(control.stop_feeding(), "stop feeding")
+    fleet.drain()
 
 
 @contextlib.asynccontextmanager
