@@ -28,9 +28,9 @@ class ExitCode(IntEnum):
     """Every node's identity was refused."""
     LOST = 9
     """A claimed job has no accepted result and was not given to another node, by the gateway's own ledger."""
-    SETUP = 78
-    """The Python version or a package is missing."""
     JOB_FAILED = 10
     """The submitted job was answered with an error."""
+    SETUP = 78
+    """The Python version or a package is missing."""
     INTERRUPTED = 130
     """Ended at once by a third signal."""

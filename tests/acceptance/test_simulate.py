@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.program import QUICK, run, running, summary, url_in
+from tests.acceptance.program import QUICK, ROOT, environment, run, running, summary, url_in
 from tests.support.waiting import wait_until_sync
 
 
@@ -165,3 +168,26 @@ def test_a_gateway_that_is_not_there_is_named(tmp_path: Path) -> None:
     done = run("--gateway", "http://127.0.0.1:9", "--duration", "2s", "--state-dir", str(tmp_path), **QUICK)
     assert "http://127.0.0.1:9 does not answer" in done.stdout
     assert done.returncode == 0
+
+
+@pytest.mark.timeout(60)
+def test_a_run_ends_when_every_identity_is_refused(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.json"
+    policy.write_text('{"open_registration": false}')
+    gateway = subprocess.Popen(
+        [sys.executable, "-m", "node.sandbox", "--config", str(policy)],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    try:
+        assert gateway.stdout is not None
+        url = json.loads(gateway.stdout.readline())["url"]
+        done = run("--gateway", url, "--duration", "20s", "--state-dir", str(tmp_path / "state"), **QUICK)
+    finally:
+        gateway.terminate()
+        gateway.communicate(timeout=10)
+    assert done.returncode == 8, done.stdout
+    assert "Every node's identity was refused" in done.stdout
