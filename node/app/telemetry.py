@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,9 @@ async def open_telemetry(plan: FleetPlan, console: TextIO | None) -> AsyncIterat
         policy, clock, redactor, console=ConsolePolicy(console, level="error") if console is not None else None
     )
     logs.bridge()
+    for talkative in ("httpx", "httpcore"):
+        # Below warnings they tell URLs and, of a SOCKS handshake, the password.
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     bus, stop = EventBus(lambda line: to_stderr(redactor.redact(line))), Signal()
     monitor = NodeMonitor(clock, [spec.node_id for spec in plan.nodes])
     metrics = Metrics()

@@ -80,8 +80,8 @@ class Session:
     def grant(self, token: Secret, times: TokenTimes, sent_at: float | None) -> None:
         """Use a new token from now on.
 
-        ``sent_at`` is the gateway's own time in the reply that brought it. A token without a readable end, or
-        whose end is past, is renewed only when it is denied.
+        ``sent_at`` is the gateway's own Unix time in the reply that brought it. A token whose end is past, very
+        near or not to be read is renewed only when it is denied.
         """
         self.generation += 1
         self.token = token
@@ -124,6 +124,7 @@ class Session:
         # A renewal that ends after this must not bring the session back behind its node's back.
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
+            self._task = self._renewal = None
         self._on_lost()
 
     async def drop(self, reason: str) -> None:
@@ -157,9 +158,9 @@ class Session:
     def _start_renewal(self) -> None:
         self._set_timer(None)
         if self._renewal is None:
-            self._renewal = Signal()
+            renewal = self._renewal = Signal()
             name = f"renew the session of {self._node}"
-            self._task = self._tasks.start(self._run_renewal(), name, self._renewal_ended)
+            self._task = self._tasks.start(self._run_renewal(), name, lambda: self._renewal_ended(renewal))
 
     async def _run_renewal(self) -> None:
         try:
@@ -171,12 +172,12 @@ class Session:
             else:
                 self.lose(f"its renewal failed: {error}")
 
-    def _renewal_ended(self) -> None:
-        renewal, self._renewal, self._task = self._renewal, None, None
-        if self.state is SessionState.REJECTED:
-            self.lose("its renewal came to nothing")
-        if renewal is not None:
-            renewal.set()
+    def _renewal_ended(self, renewal: Signal) -> None:
+        if self._renewal is renewal:
+            self._task = self._renewal = None
+            if self.state is SessionState.REJECTED:
+                self.lose("its renewal came to nothing")
+        renewal.set()
 
     def _tell_crash(self, crash: Crash) -> None:
         self._events.emit(crash._replace(node=self._node))

@@ -44,4 +44,4 @@ async def transport(make_factory: MakeFactory, tls: ssl.SSLContext) -> AsyncIter
     transport = make_factory(tls, MAX_REPLY_BYTES).open(None)
     yield transport
     await transport.aclose()
-    gc.collect()  # A socket left open warns now, in the test that left it.
+    gc.collect(1)  # A socket left open warns now, in the test that left it.

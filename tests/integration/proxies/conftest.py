@@ -150,4 +150,4 @@ def factory(certificates: Path) -> HttpxTransportFactory:
 async def internet(trusted: ssl.SSLContext) -> AsyncIterator[Internet]:
     async with running() as plain, running(trusted) as secure:
         yield Internet(plain, secure)
-    gc.collect()  # A socket left open warns now, in the test that left it.
+    gc.collect(1)  # A socket left open warns now, in the test that left it.

@@ -49,7 +49,8 @@ class Asked:
 class ScriptedGateway:
     """A `Transport` whose other end is right here.
 
-    ``skew_s`` is how far its clock is ahead of the node's; ``latency_s`` how long each step takes.
+    ``skew_s`` is how far its clock is ahead of the node's; ``latency_s`` how long each step takes, and
+    ``closing_s`` how long a cancelled exchange takes to let go of its connection.
     """
 
     life_s: float | None = 3600.0
@@ -58,6 +59,7 @@ class ScriptedGateway:
     valid_credentials: bool = True
     latency_s: dict[Step, float] = field(default_factory=dict)
     faults: defaultdict[Step, deque[Fault]] = field(default_factory=lambda: defaultdict(deque))
+    closing_s: float = 0.0
     down: TransportError | None = None
     jobs: deque[dict[str, Any]] = field(default_factory=deque)
     results: dict[str, Any] = field(default_factory=dict)
@@ -88,7 +90,11 @@ class ScriptedGateway:
         asked = Asked(step, asyncio.get_running_loop().time(), request)
         self.asked.append(asked)
         latency_s = self.latency_s.get(step, 0.01)
-        await asyncio.sleep(min(latency_s, timeout_s))
+        try:
+            await asyncio.sleep(min(latency_s, timeout_s))
+        except asyncio.CancelledError:
+            await asyncio.sleep(self.closing_s)
+            raise
         if latency_s > timeout_s:
             raise TimedOut(f"no whole reply in {timeout_s:g} s")
         if self.down is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import tracemalloc
 import zlib
 from collections.abc import Callable
 
@@ -88,3 +89,17 @@ def test_an_announced_length_is_believed_when_it_is_too_much(length: str, *, goo
     else:
         with pytest.raises(ReplyTooLarge):
             BoundedBody({"content-length": length}, 10)
+
+
+def test_a_bomb_costs_no_more_memory_than_the_bound() -> None:
+    packer = zlib.compressobj(9, wbits=31)
+    bomb = b"".join(packer.compress(bytes(1_000_000)) for _ in range(50)) + packer.flush()
+    body = BoundedBody({"content-encoding": "gzip"}, 1_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ReplyTooLarge):
+            body.feed(bomb)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_200_000

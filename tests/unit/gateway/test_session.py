@@ -399,6 +399,22 @@ class TestNearExpiry:
         await bench.client.aclose()
 
     @in_virtual_time
+    async def test_a_node_that_joins_anew_at_once_meets_no_trace_of_the_renewal_it_lost(self) -> None:
+        bench = Bench(ScriptedGateway(life_s=600.0, closing_s=5.0))
+        await bench.join()
+        bench.gateway.latency_s[Step.REGISTER] = 20.0
+        await asyncio.sleep(545)
+        bench.gateway.fail(Step.POLL, said(400))
+        with pytest.raises(SessionLost):
+            await bench.poll()
+        bench.gateway.latency_s = {}
+        await bench.client.register()
+        bench.gateway.forget()
+        assert (await bench.poll()).verdict.ruling is Ruling.NO_JOB
+        assert bench.states[2:] == [NONE, VALID, REJECTED, VALID]
+        await bench.client.aclose()
+
+    @in_virtual_time
     async def test_it_is_renewed_during_a_long_call_and_a_long_job(self) -> None:
         """A job of half an hour with tokens of ten minutes: the result is taken at the first try."""
         bench = Bench(ScriptedGateway(life_s=600.0))
