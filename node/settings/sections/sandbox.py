@@ -30,7 +30,7 @@ class SandboxSettings(Section):
 class WorkloadSettings(Section):
     """Jobs that the sandbox is fed."""
 
-    jobs_per_s: Number = setting(4.0, "Jobs submitted. 0: none.", unit="jobs a second", ge=0, le=100_000)
+    jobs_per_s: Number = setting(8.0, "Jobs submitted. 0: none.", unit="jobs a second", ge=0, le=100_000)
     other_share: Number = setting(0.25, "Share of jobs whose prompt has no stored answer.", unit="share", ge=0, le=1)
     max_pending: Whole = setting(
         200, "Jobs that may wait for a node; more are not submitted.", unit="jobs", ge=1, le=10_000_000
