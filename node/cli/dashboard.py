@@ -17,15 +17,13 @@ from node.cli.plain import engine_sentence
 from node.domain.events import EngineChanged
 from node.domain.presence import Presence
 from node.monitors.histogram import Latency
+from node.monitors.report import AUTH_WORDS
 from node.monitors.snapshot import FleetView
 from node.runtime.signals import Signal
 
 _REFRESH_S: Final = 0.5
 _BOX_WIDTH: Final = 24
 _BOX_HEIGHT: Final = 10
-
-_AUTH_WORDS: Final = {"closed": "healthy", "open": "down", "half-open": "probing"}
-"""What the states of the auth circuit mean to people."""
 
 _STYLES: Final = {
     Presence.PROCESSING: "green",
@@ -152,7 +150,7 @@ def _percentiles(latency: Latency) -> tuple[str, str]:
 
 
 def _health(view: FleetView) -> Panel:
-    auth = Text(_AUTH_WORDS.get(view.auth, view.auth), style="green" if view.auth == "closed" else "red")
+    auth = Text(AUTH_WORDS.get(view.auth, view.auth), style="green" if view.auth == "closed" else "red")
     rows: list[tuple[str, str | Text]] = [("points", f"{view.points.points:,.1f}"), ("auth", auth)]
     if view.proxies_good or view.proxies_bad:
         rows.append(("proxies", f"{view.proxies_good} good, {view.proxies_bad} bad"))
@@ -171,7 +169,7 @@ def _health_line(view: FleetView) -> Text:
         f", proxies {view.proxies_good} good {view.proxies_bad} bad" if view.proxies_good + view.proxies_bad else ""
     )
     polls = f"polls {view.polls_per_s:.1f}/s, {view.polls_failed} failed"
-    text = f" {polls}, points {view.points.points:,.1f}, auth {_AUTH_WORDS.get(view.auth, view.auth)}{engines}{proxies}"
+    text = f" {polls}, points {view.points.points:,.1f}, auth {AUTH_WORDS.get(view.auth, view.auth)}{engines}{proxies}"
     return Text(text, overflow="ellipsis", no_wrap=True)
 
 

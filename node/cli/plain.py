@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 from rich.console import Console
 
@@ -23,8 +24,7 @@ class PlainDisplay:
 
     def say(self, text: str) -> None:
         """See `Display.say`."""
-        line = json.dumps({"event": "notice", "text": text}) if self._json else text
-        self._console.print(line, markup=False, soft_wrap=True)
+        self._console.print(json_line("notice", text=text) if self._json else text, markup=False, soft_wrap=True)
 
     async def watch(self, fleet: Fleet, stop: Signal) -> None:
         """See `Display.watch`."""
@@ -38,13 +38,19 @@ class PlainDisplay:
     def _report(self, fleet: Fleet) -> None:
         line = report_line(fleet.telemetry.monitor.snapshot())
         if self._json:
-            line = json.dumps({"event": "status", "text": line, "unsent": fleet.outbox.count()})
+            line = json_line("status", text=line, unsent=fleet.outbox.count())
         elif waiting := fleet.outbox.count():
             line += f" | unsent {waiting}"
         self._console.print(line, markup=False, soft_wrap=True)
 
     def _on_engine(self, event: EngineChanged) -> None:
         self.say(engine_sentence(event))
+
+
+def json_line(event: str, **fields: object) -> str:
+    """One line of the output of a run whose logs are JSON."""
+    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return json.dumps({"timestamp": at, "event": event, **fields})
 
 
 def engine_sentence(event: EngineChanged) -> str:

@@ -19,7 +19,7 @@ from node.app.summary import Outcome, summarize
 from node.cli.closing import closing_lines, closing_table, exit_code
 from node.cli.dashboard import Dashboard
 from node.cli.exit_codes import ExitCode
-from node.cli.plain import PlainDisplay
+from node.cli.plain import PlainDisplay, json_line
 from node.domain.errors import InputFault, InvalidInput
 from node.settings.load import load
 
@@ -83,6 +83,9 @@ def _greet(display: Display, plan: FleetPlan) -> None:
 
 
 def _close(console: Console, outcome: Outcome, plan: FleetPlan) -> None:
+    if plan.settings.logging.json_lines:
+        console.print(json_line("summary", **summarize(outcome)), markup=False, soft_wrap=True)
+        return
     console.print(closing_table(outcome))
     for line in closing_lines(outcome, plan.state_dir):
         console.print(line)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from node.domain.presence import Presence
 from node.monitors.histogram import Latency
 from node.monitors.snapshot import FleetView
 from node.runtime.signals import Signal
+
+AUTH_WORDS: Final = {"closed": "healthy", "open": "down", "half-open": "probing"}
+"""What the states of the auth circuit mean to people."""
 
 
 def report_line(fleet: FleetView) -> str:
@@ -24,7 +28,7 @@ def report_line(fleet: FleetView) -> str:
         _latency("job", fleet.job),
         f"refused {jobs.refused}" if jobs.refused else "",
         f"points {fleet.points.points:g}",
-        f"auth {fleet.auth}",
+        f"auth {AUTH_WORDS.get(fleet.auth, fleet.auth)}",
     ]
     if fleet.proxies_good or fleet.proxies_bad:
         parts.append(f"proxies {fleet.proxies_good} good, {fleet.proxies_bad} bad")

@@ -295,12 +295,12 @@ def test_a_snapshot_does_not_change_afterwards(monitor: NodeMonitor) -> None:
 
 def test_the_report_is_a_line(monitor: NodeMonitor) -> None:
     assert report_line(monitor.snapshot()) == (
-        "2 nodes: 2 initializing | jobs 0/0 (0 ok, 0 failed), 0.0/s | polls 0 (0 failed), 0.0/s | points 0 | auth closed"
+        "2 nodes: 2 initializing | jobs 0/0 (0 ok, 0 failed), 0.0/s | polls 0 (0 failed), 0.0/s | points 0 | auth healthy"
     )
     hear(monitor, [*run(ONE), ev.PollEnded(ONE, 0.0625, None), ev.ResultBuried(key("a"), "x"), ev.ProxyChecked("p", 1)])
     line = report_line(monitor.snapshot())
     assert line.startswith("2 nodes: 1 initializing, 1 idle | ")
-    assert "poll p50 62 ms, p99 62 ms | refused 1 | points 0 | auth closed | proxies 1 good, 0 bad" in line
+    assert "poll p50 62 ms, p99 62 ms | refused 1 | points 0 | auth healthy | proxies 1 good, 0 bad" in line
 
 
 @in_virtual_time
