@@ -10,6 +10,9 @@ def main() -> int:
     if sys.version_info < (3, 11):  # noqa: UP036 - the one file that an older Python can read far enough to say so
         sys.stderr.write("Python 3.11 or later is needed.\n")
         return 78
+    if sys.platform == "win32":
+        sys.stderr.write("Linux or macOS is needed. On Windows, run it in WSL.\n")
+        return 78
     try:
         from node.cli.main import main as run
     except ModuleNotFoundError as error:

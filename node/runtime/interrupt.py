@@ -18,11 +18,12 @@ class Interrupt:
     itself: the count of cancel requests tells the two apart, as `asyncio.timeout` does.
     """
 
-    __slots__ = ("_cancelling", "_task", "_timer", "_triggered")
+    __slots__ = ("_cancelling", "_due", "_task", "_timer", "_triggered")
 
     def __init__(self) -> None:
         self._task: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
         self._cancelling = 0
         self._triggered = False
 
@@ -65,7 +66,9 @@ class Interrupt:
         loop = asyncio.get_running_loop()
         when = loop.time() + delay_s
         if self._timer is not None:
-            if self._timer.when() <= when:
+            # Kept apart: uvloop's handle of what is due at once does not know its time.
+            if self._due <= when:
                 return
             self._timer.cancel()
+        self._due = when
         self._timer = loop.call_at(when, self.trigger)

@@ -36,7 +36,8 @@ class Holds:
 
     def look(self, found: Hold) -> None:
         """Replace all reasons but those that somebody has put."""
-        self._replace(found | self.now & _TOLD)
+        if found != self.now:
+            self._replace(found | self.now & _TOLD)
 
     def _replace(self, holds: Hold) -> None:
         if holds == self.now:

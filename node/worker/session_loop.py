@@ -17,6 +17,9 @@ from node.worker.job_runner import JobRunner
 from node.worker.poller import Poller
 from node.worker.surroundings import Surroundings
 
+_TIMED: Final = (Hold.NOTHING, Hold.BACK_OFF)
+"""What is over when the next poll is due."""
+
 _LOOK_S: Final = 1.0
 """The least time between two looks at gates that do not ring when they open: the disk, the engine."""
 
@@ -81,9 +84,9 @@ class SessionLoop:
             await self._bell.wait(min(self._checks.due, self._next_look(now)) - now)
 
     def _next_look(self, now: float) -> float:
-        if self._holds.now & ~Hold.BACK_OFF:
-            return now + max(_LOOK_S, self._around.policy.poll_cycle_s)
-        return self._poller.due
+        if self._holds.now in _TIMED:
+            return self._poller.due
+        return now + max(_LOOK_S, self._around.policy.poll_cycle_s)
 
     def _look_at_gates(self) -> None:
         found = Hold.NOTHING

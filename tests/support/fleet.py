@@ -18,7 +18,7 @@ from typing import TypeVar
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from node.app.links import GatewayLinks
-from node.domain.events import Event
+from node.domain.events import Crash, Event
 from node.domain.identity import Hardware, Identity, NodeSpec
 from node.domain.ids import AccountId, NodeId
 from node.domain.policies import AuthPolicy, NodePolicy, OutboxPolicy, Range, StaggerPolicy, StopPolicy
@@ -41,7 +41,7 @@ from node.sandbox.assembly import Sandbox, sandbox
 from node.sandbox.assembly import Surroundings as SandboxSurroundings
 from node.sandbox.policy import SandboxPolicy, WorkloadPolicy
 from node.worker.surroundings import Surroundings
-from tests.support.fleet_audit import Audit, WatchedLinks
+from tests.support.fleet_audit import Audit, WatchedLinks, check_invariants
 from tests.support.virtual_time import VirtualClock
 from tests.unit.runtime.inline import InlineExecutor
 
@@ -123,10 +123,10 @@ class GatewayHost:
     that are open when it ends break.
     """
 
-    def __init__(self, plan: Plan, clock: VirtualClock, history: History) -> None:
+    def __init__(self, plan: Plan, clock: VirtualClock) -> None:
+        self.clock = clock
+        self.history = History(clock)
         self._plan = plan
-        self._clock = clock
-        self._history = history
         self._chance = random.Random(f"gateway {plan.seed}")
         self._ids = CountingIds()
         self._stack = AsyncExitStack()
@@ -141,17 +141,17 @@ class GatewayHost:
     async def start(self) -> None:
         """Start a gateway that knows nothing of those before it, but for what its policy's folder holds."""
         around = SandboxSurroundings(
-            clock=self._clock,
+            clock=self.clock,
             random=self._chance,
             ids=self._ids,
             secret=Secret(f"signing-secret-{len(self.sandboxes)}-{'x' * 32}"),
             control_token=Secret("control-token"),
-            on_crash=self._history.emit,
+            on_crash=self._tell,
             executor=InlineExecutor(),
         )
         running = await self._stack.enter_async_context(sandbox(self._plan.gateway, around))
         self.sandboxes.append(running)
-        self._app = Dated(running.app, self._clock)
+        self._app = Dated(running.app, self.clock)
 
     async def stop(self) -> None:
         self._app = None
@@ -176,6 +176,9 @@ class GatewayHost:
             await send(message)
 
         await app(scope, receive, sent)
+
+    def _tell(self, crash: Crash) -> None:
+        self.history.emit(crash)
 
     async def _travel(self) -> None:
         if self._plan.latency_s.high:
@@ -221,11 +224,23 @@ class World:
         await self.until(is_done, within_s)
 
     async def drain(self) -> float:
-        """Drain the fleet; how long that took."""
+        """Drain the fleet; how many seconds that took."""
+        return await self._end(self.manager.drain)
+
+    async def abort(self) -> float:
+        """Abort the fleet; how many seconds that took."""
+        return await self._end(self.manager.abort)
+
+    async def _end(self, stop: Callable[[], None]) -> float:
         started = self.clock.monotonic()
-        self.manager.drain()
+        stop()
         await self.running
         return self.clock.monotonic() - started
+
+    def check(self, *, crashes: int = 0) -> None:
+        """See `check_invariants`: for when every life is over."""
+        gateways = [running.gateway for running in self.host.sandboxes]
+        check_invariants(self.audit, self.history.events, self.outbox, gateways, crashes=crashes)
 
 
 def roster(plan: Plan) -> list[NodeSpec]:
@@ -247,15 +262,34 @@ def roster(plan: Plan) -> list[NodeSpec]:
 
 @contextlib.asynccontextmanager
 async def world(plan: Plan, executor: Executor | None = None) -> AsyncIterator[World]:
-    """A world that runs within the block; a fleet that still runs at its end is aborted."""
-    clock = VirtualClock()
-    history = History(clock)
-    chance = random.Random(f"fleet {plan.seed}")
-    audit = Audit(plan.node, clock)
+    """A gateway and a fleet that run within the block; a fleet that still runs at its end is aborted."""
+    async with gateway(plan) as host, fleet(plan, host, executor) as running:
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def gateway(plan: Plan) -> AsyncIterator[GatewayHost]:
+    """A gateway that runs within the block, for one fleet or for several after each other."""
+    host = GatewayHost(plan, VirtualClock())
+    await host.start()
+    try:
+        yield host
+    finally:
+        await host.stop()
+
+
+@contextlib.asynccontextmanager
+async def fleet(
+    plan: Plan, host: GatewayHost, executor: Executor | None = None, *, after: World | None = None
+) -> AsyncIterator[World]:
+    """A fleet that runs within the block, one process as it were; what still lives at its end is aborted.
+
+    ``after`` is the fleet whose successor it is: history and audit go on.
+    """
+    clock, history = host.clock, host.history
+    chance = random.Random(f"fleet {plan.seed} {len(history.events)}")
+    audit = after.audit if after is not None else Audit(plan.node, clock)
     async with AsyncExitStack() as stack:
-        host = GatewayHost(plan, clock, history)
-        await host.start()
-        stack.push_async_callback(host.stop)
         transports = AsgiTransportFactory(host, history.emit)
         stack.push_async_callback(transports.aclose)
         outbox = await _open_outbox(plan, clock, history)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
+import uvloop
 
 from node.domain.errors import EngineFailed, IdentityRefused, SessionLost, StepFault, StorageUnavailable, TryLater
 from node.domain.events import (
@@ -41,6 +42,7 @@ from tests.support.scripted import (
     until,
 )
 from tests.support.virtual_time import in_virtual_time
+from tests.support.waiting import wait_until
 
 DRAIN_S = 60.0
 ABORT_S = 5.0
@@ -593,3 +595,20 @@ def test_a_stop_in_any_turn_of_the_loop(stop: str) -> None:
 
         scenario()
     assert turns > 100
+
+
+def test_stops_on_uvloop_too() -> None:
+    """Whose handles know less: in real time, therefore short."""
+
+    async def scenario() -> None:
+        bench = with_jobs(100, 100)
+        async with led_node(bench) as led:
+            await wait_until(lambda: led.node.busy_slots == 2)
+            led.node.drain()
+            await asyncio.sleep(0.001)
+            led.node.abort()
+            await led.ended_within(ABORT_S)
+            assert [event.error for event in bench.events.of(JobEnded)] == ["the node was stopped"] * 2
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scenario())
