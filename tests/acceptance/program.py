@@ -79,7 +79,7 @@ class Running:
 
 @contextmanager
 def running(*arguments: str, log: Path, cwd: Path = ROOT, **env: str) -> Iterator[Running]:
-    """Run a command within the block; it is killed at the end if it still runs."""
+    """Run a command within the block; if it still runs at the end it is told to stop, and killed if it does not."""
     with log.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, MAIN, *arguments],
@@ -92,9 +92,12 @@ def running(*arguments: str, log: Path, cwd: Path = ROOT, **env: str) -> Iterato
     try:
         yield Running(process, log)
     finally:
-        if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
             process.kill()
-        process.wait(10)
+            process.wait(10)
 
 
 def summary(path: Path) -> Mapping[str, Any]:

@@ -1,0 +1,111 @@
+"""The live screen, read off a terminal of several sizes."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyte
+import pytest
+
+from tests.acceptance.program import MAIN, QUICK, ROOT, environment
+
+
+class Terminal:
+    """A program on a terminal of its own, and the screen as a person sees it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], master: int, width: int, height: int) -> None:
+        self.process = process
+        self._master = master
+        self._screen = pyte.Screen(width, height)
+        self._stream = pyte.ByteStream(self._screen)
+
+    @property
+    def lines(self) -> list[str]:
+        return [line.rstrip() for line in self._screen.display]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+    def read_until(self, condition: Callable[[], object], timeout_s: float = 20) -> None:
+        end = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < end, f"the screen shows:\n{self.text}"
+            if select.select([self._master], [], [], 0.05)[0]:
+                try:
+                    self._stream.feed(os.read(self._master, 65536))
+                except OSError:  # the program has closed its side: it ends
+                    self.process.wait(10)
+                    assert condition(), f"it ended, and the screen shows:\n{self.text}"
+                    return
+
+    def press_ctrl_c(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+
+
+@contextmanager
+def terminal(*arguments: str, width: int, height: int) -> Iterator[Terminal]:
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+    env = environment(**QUICK, TERM="xterm-256color")
+    for fixed in ("NO_COLOR", "COLUMNS", "LINES"):
+        env.pop(fixed, None)
+    process = subprocess.Popen(
+        [sys.executable, MAIN, *arguments], cwd=ROOT, env=env, stdin=slave, stdout=slave, stderr=slave
+    )
+    os.close(slave)
+    try:
+        yield Terminal(process, master, width, height)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(10)
+        os.close(master)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("width", "height"), [(140, 45), (80, 24), (50, 20)])
+def test_the_screen_shows_the_fleet_and_fits(tmp_path: Path, width: int, height: int) -> None:
+    arguments = ("--state-dir", str(tmp_path), "--duration", "60s")
+    with terminal(*arguments, width=width, height=height) as screen:
+        screen.read_until(lambda: "succeeded" in screen.text and "processing" in screen.text)
+        assert "nodes 20" in screen.text
+        assert "events" in screen.text
+        assert "auth" in screen.text
+        assert ("╭─ health" in screen.text) is (width >= 100)
+        assert ("╭─ latency" in screen.text) is (width >= 80)
+        tops = [line for line in screen.lines if line.startswith("╭")]
+        assert all(line.endswith("╮") for line in tops), screen.text
+        assert screen.lines[-1] or screen.lines[-2], "the screen is filled"
+        screen.press_ctrl_c()
+        screen.read_until(lambda: "lost" in screen.text)
+        assert "╭─ nodes" not in screen.text
+        screen.read_until(lambda: screen.process.returncode is not None)
+        assert screen.process.returncode == 0
+
+
+@pytest.mark.timeout(60)
+def test_a_second_ctrl_c_is_obeyed_at_once(tmp_path: Path) -> None:
+    slow = ("--set", "executors.order=synthetic", "--set", "synthetic.tokens_per_s=1")
+    with terminal("--state-dir", str(tmp_path), *slow, width=100, height=30) as screen:
+        screen.read_until(lambda: "processing" in screen.text)
+        screen.press_ctrl_c()
+        screen.read_until(lambda: "Ctrl+C again stops at once" in screen.text)
+        pressed = time.monotonic()
+        screen.press_ctrl_c()
+        screen.read_until(lambda: screen.process.returncode is not None)
+        assert time.monotonic() - pressed < 10
+        assert screen.process.returncode == 7
+        assert "finished results are unsent" in screen.text
