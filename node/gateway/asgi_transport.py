@@ -94,8 +94,6 @@ class AsgiTransport:
             timer.cancel()
             del self._under_way[ending]
             exchange.over.set()
-            if not ending.cancelled():
-                ending.exception()  # Else asyncio complains where a cancellation came in the very turn of an error.
 
     async def aclose(self) -> None:
         """See `node.ports.transport.Transport.aclose`; exchanges under way end at once with `BrokenReply`."""

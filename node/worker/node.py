@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from typing import Final
 
-from node.domain.errors import IdentityRefused, ProxyFailed, SessionLost, StepFailed
+from node.domain.errors import IdentityRefused, SessionLost, StepFailed
 from node.domain.events import LifeChanged
 from node.domain.identity import NodeSpec
 from node.domain.ids import NodeId
@@ -18,8 +17,8 @@ from node.runtime.signals import Bell
 from node.worker.holds import Holds
 from node.worker.job_runner import JobRunner
 from node.worker.session_loop import SessionLoop
-from node.worker.startup import Startup
-from node.worker.stopping import StopTimes, abort_times, drain_times
+from node.worker.startup import Startup, proxy_fault
+from node.worker.stopping import Stop, finish_jobs
 from node.worker.surroundings import Surroundings
 
 _GOODBYE_S: Final = 10.0
@@ -47,8 +46,7 @@ class WorkerNode:
         self._startup = Startup(spec, around, self._on_lost)
         self._runner = JobRunner(spec, around, self._on_free)
         self._loop: SessionLoop | None = None
-        self._stop: StopTimes | None = None
-        self._aborted = False
+        self._stop = Stop(around.clock, around.stop_policy)
         self._refusals = 0
 
     def __repr__(self) -> str:
@@ -79,11 +77,9 @@ class WorkerNode:
 
     def drain(self) -> None:
         """Take no new job, finish the open ones, send the results, leave; all of it within the policy's time."""
-        if self._stop is not None:
+        if self._stop.is_on:
             return
-        now = self._around.clock.monotonic()
-        self._stop = stop = drain_times(now, self._around.stop_policy)
-        jobs_s = stop.jobs - now
+        jobs_s = self._stop.drain()
         # Only what a session does may bring a job, and is waited for; a start is ended at once.
         grace_s = min(self._around.stop_policy.poll_grace_s, jobs_s) if self.life is Life.RUNNING else 0
         if self._machine.takes(LifeInput.DRAIN):
@@ -95,10 +91,9 @@ class WorkerNode:
 
     def abort(self) -> None:
         """Stop at once: open jobs are answered with an error, which is kept; nothing else is waited for."""
-        if self._aborted:
+        if self._stop.is_abort:
             return
-        self._aborted = True
-        self._stop = abort_times(self._around.clock.monotonic(), self._around.stop_policy)
+        self._stop.abort()
         if self._machine.takes(LifeInput.ABORT):
             self._move(LifeInput.ABORT)
         self._runner.stop("the node was stopped")
@@ -151,7 +146,7 @@ class WorkerNode:
         A job is given up without a kept result, and `ResultLost` emitted, only when the disk took none to the end.
         """
         try:
-            await self._finish_jobs()
+            await finish_jobs(self._runner, self._stop, self._bell)
         finally:
             self._around.proxies.release(self.node_id)
             await self._runner.abandon()
@@ -223,11 +218,11 @@ class WorkerNode:
             self._move(ending, reason)
 
     async def _drain_session(self, link: Link) -> None:
-        finished = await self._finish_jobs()
+        finished = await finish_jobs(self._runner, self._stop, self._bell)
         if self._startup.link is link and not link.membership.lost:
             # An abort ends this, and so does the loss of the session, after which nothing can be sent.
             with contextlib.suppress(Interrupted), self._ending:
-                await self._around.sender.flushed(self.node_id, self._left_s(lambda stop: stop.sent))
+                await self._around.sender.flushed(self.node_id, self._stop.left_s(lambda times: times.sent) or 0)
         await self._leave()
         if self.life is Life.DRAINING:
             self._move(LifeInput.DRAINED if finished else LifeInput.DEADLINE)
@@ -235,39 +230,18 @@ class WorkerNode:
     async def _leave(self) -> None:
         """Give back leases and say goodbye, if there is time and anybody to say it to, and close the link."""
         self._around.sender.detach(self.node_id)
-        left_s = _GOODBYE_S if self._stop is None else self._left_s(lambda stop: stop.left)
+        left_s = self._stop.left_s(lambda times: times.left)
+        if left_s is None:
+            left_s = _GOODBYE_S
         if self._startup.link is not None and left_s > 0:
             with contextlib.suppress(Interrupted), self._ending:
                 await self._startup.link.membership.leave(left_s)
         await self._startup.close()
 
-    async def _finish_jobs(self) -> bool:
-        """Let open jobs end, and answer those with an error to which a stop leaves no time; True if there were none."""
-        finished = await self._idle(lambda stop: stop.jobs)
-        if not finished:
-            self._runner.stop("the node is stopping")
-            await self._idle(lambda stop: stop.kept)
-        return finished
-
-    async def _idle(self, part: Callable[[StopTimes], float]) -> bool:
-        """Wait until no job is open; False when this part of a stop, which may come meanwhile, is over first."""
-        while self._runner.busy:
-            left_s = None if self._stop is None else self._left_s(part)
-            if left_s is not None and left_s <= 0:
-                return False
-            await self._bell.wait(left_s)
-        return True
-
-    def _left_s(self, part: Callable[[StopTimes], float]) -> float:
-        return 0.0 if self._stop is None else part(self._stop) - self._around.clock.monotonic()
-
     def _blame_proxy(self, error: StepFailed) -> None:
         """Report the proxy if it was at fault: a gateway's outage must not set good proxies aside."""
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, ProxyFailed):
-            cause = cause.__cause__
-        if cause is not None:
-            self._around.proxies.report(self.node_id, ok=False, reason=str(cause))
+        if fault := proxy_fault(error):
+            self._around.proxies.report(self.node_id, ok=False, reason=fault)
 
     def _on_free(self) -> None:
         self._holds.put(Hold.NO_SLOT, on=False)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from node.domain.errors import ProxyFailed, StepFailed
 from node.domain.events import ModelsAnnounced, Notice
 from node.domain.identity import NodeSpec
 from node.ports.membership import Link
@@ -13,6 +14,14 @@ from node.worker.surroundings import Surroundings
 
 _CLOSE_S: Final = 2.0
 """Time for closing connections, which should take none: a TLS peer that says no goodbye must not hold a node up."""
+
+
+def proxy_fault(error: StepFailed) -> str:
+    """What a proxy did to make a step fail; empty when it was none of a proxy's doing."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ProxyFailed):
+        cause = cause.__cause__
+    return "" if cause is None else str(cause) or "it failed"
 
 
 class Startup:
