@@ -48,11 +48,20 @@ class Checks:
         self._schedule("models", self._announce_models, self._around.policy.models_update.draw(self._around.random))
 
     async def _check_points(self) -> None:
-        try:
-            points = await self._membership.points()
-        except StepRefused as error:
-            # A gateway that does not tell points still gives jobs and takes results.
-            self._around.events.emit(Notice("points", f"points are not told: {error}", self._spec.node_id))
-        else:
-            self._around.events.emit(PointsChecked(self._spec.node_id, points))
+        await tell_points(self._spec, self._around, self._membership)
         self._schedule("points", self._check_points, self._around.policy.points_check_s)
+
+
+async def tell_points(spec: NodeSpec, around: Surroundings, membership: Membership) -> None:
+    """Ask for a node's points and tell them; a gateway that refuses that still gives jobs and takes results.
+
+    Raises:
+        StepFault: attempts are used up.
+        SessionLost: the session is gone.
+    """
+    try:
+        points = await membership.points()
+    except StepRefused as error:
+        around.events.emit(Notice("points", f"points are not told: {error}", spec.node_id))
+    else:
+        around.events.emit(PointsChecked(spec.node_id, points))

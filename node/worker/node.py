@@ -14,6 +14,7 @@ from node.domain.states import LIFE_TABLE, Hold, Life, LifeInput, Machine
 from node.ports.membership import Link
 from node.runtime.interrupt import Interrupt, Interrupted
 from node.runtime.signals import Bell
+from node.worker.checks import tell_points
 from node.worker.holds import Holds
 from node.worker.job_runner import JobRunner
 from node.worker.session_loop import SessionLoop
@@ -221,8 +222,11 @@ class WorkerNode:
         finished = await finish_jobs(self._runner, self._stop, self._bell)
         if self._startup.link is link and not link.membership.lost:
             # An abort ends this, and so does the loss of the session, after which nothing can be sent.
-            with contextlib.suppress(Interrupted), self._ending:
-                await self._around.sender.flushed(self.node_id, self._stop.left_s(lambda times: times.sent) or 0)
+            with contextlib.suppress(Interrupted, StepFailed), self._ending:
+                left_s = self._stop.left_s(lambda times: times.sent) or 0
+                self._ending.trigger_in(left_s)
+                if await self._around.sender.flushed(self.node_id, left_s):
+                    await tell_points(self._spec, self._around, link.membership)
         await self._leave()
         if self.life is Life.DRAINING:
             self._move(LifeInput.DRAINED if finished else LifeInput.DEADLINE)

@@ -286,6 +286,28 @@ async def test_jobs_that_end_in_time_are_done_and_sent() -> None:
         assert all(isinstance(finished.outcome, Success) for finished in bench.results.values())
         assert list(bench.results) == ["a", "b"]
         assert bench.events.of(LifeChanged)[-1].input is LifeInput.DRAINED
+        assert bench.script.steps[-3:] == ["points", "leave", "close"]
+
+
+@in_virtual_time
+async def test_what_the_last_results_earned_is_told_if_there_is_time() -> None:
+    bench = with_jobs(30)
+    async with led_node(bench) as led:
+        await asyncio.sleep(10)
+        led.node.drain()
+        await led.ended_within(DRAIN_S)
+        assert [event.node for event in bench.events.of(PointsChecked)] == [led.node.node_id]
+
+
+@in_virtual_time
+async def test_points_that_never_come_do_not_hold_the_goodbye_up() -> None:
+    bench = with_jobs(30)
+    bench.script.always["points"] = NEVER
+    async with led_node(bench) as led:
+        await asyncio.sleep(10)
+        led.node.drain()
+        assert await led.ended_within(DRAIN_S) <= DRAIN_S
+        assert bench.events.of(PointsChecked) == []
         assert bench.script.steps[-2:] == ["leave", "close"]
 
 
