@@ -19,6 +19,7 @@ from node.app.summary import Outcome, summarize
 from node.cli.closing import closing_lines, closing_table, exit_code
 from node.cli.dashboard import Dashboard
 from node.cli.exit_codes import ExitCode
+from node.cli.output import OutputConsole
 from node.cli.plain import PlainDisplay, json_line
 from node.domain.errors import InputFault, InvalidInput
 from node.settings.load import load
@@ -49,7 +50,7 @@ def run_simulation(options: SimulationOptions) -> ExitCode:
     )
     plan = plan_fleet(loaded, cwd, options.seed)
     _check_writable(options.summary)
-    console = Console(highlight=False)
+    console = OutputConsole(highlight=False)
     live = options.dashboard and console.is_terminal
     display: Display = Dashboard(console, options.duration_s) if live else PlainDisplay(console, plan.settings)
     _greet(display, plan)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.program import QUICK, ROOT, environment, run, running, summary, url_in
+from tests.acceptance.program import MAIN, QUICK, ROOT, environment, run, running, summary, url_in
 from tests.support.waiting import wait_until_sync
 
 
@@ -191,3 +191,22 @@ def test_a_run_ends_when_every_identity_is_refused(tmp_path: Path) -> None:
         gateway.communicate(timeout=10)
     assert done.returncode == 8, done.stdout
     assert "Every node's identity was refused" in done.stdout
+
+
+@pytest.mark.timeout(60)
+def test_a_reader_that_goes_stops_the_run_gracefully(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, MAIN, "--state-dir", str(tmp_path / "state"), "--summary", str(tmp_path / "s.json")],
+        cwd=ROOT,
+        env=environment(**QUICK),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(20) == 0
+        assert process.stderr.read() == b""
+    assert summary(tmp_path / "s.json")["jobs"]["lost"] == 0
