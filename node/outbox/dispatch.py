@@ -10,6 +10,7 @@ from node.domain.events import Notice, ResultAccepted, ResultBuried, ResultDelay
 from node.domain.ids import NodeId
 from node.domain.policies import OutboxPolicy
 from node.domain.verdict import Ruling, Verdict
+from node.outbox import TOPIC
 from node.outbox.lanes import Lane, Parcel, Timetable
 from node.ports.clock import Clock, Random
 from node.ports.events import EventSink
@@ -110,7 +111,7 @@ class Dispatch:
                 self._back_off(lane, parcel, verdict)
             case Ruling.NO_JOB | Ruling.PENDING | Ruling.RENEW | Ruling.IDENTITY_REFUSED:
                 text = f"a source answered a result with {verdict.ruling.name}, which is not for results"
-                self._events.emit(Notice("outbox", text, lane.node))
+                self._events.emit(Notice(TOPIC, text, lane.node))
                 self._back_off(lane, parcel, verdict)
             case _:
                 assert_never(verdict.ruling)

@@ -12,6 +12,7 @@ from node.domain.events import Notice, ResultBuried, ResultUnsafe
 from node.domain.ids import JobKey, NodeId
 from node.domain.policies import OutboxPolicy
 from node.domain.results import FinishedJob
+from node.outbox import TOPIC
 from node.outbox.dispatch import Dispatch
 from node.outbox.lanes import Lanes, Parcel, Timetable
 from node.outbox.shelf import expiry_reason
@@ -49,7 +50,7 @@ class Sender:
         )
         self._rescues: Counter[NodeId] = Counter()
         self._flushed: dict[NodeId, Signal] = {}
-        self._sweep_at = 0.0
+        self._sweep_at: float | None = None
         self._loaded = False
 
     @property
@@ -133,16 +134,20 @@ class Sender:
         for node in list(self._flushed):
             self._look_whether_flushed(node)
 
-    def _turn(self) -> float:
-        """Do what is due; seconds until there is more."""
+    def _turn(self) -> float | None:
+        """Do what is due; seconds until there is more, None where nothing is in sight."""
         now = self._clock.monotonic()
         for lane, parcel in self._timetable.due(now):
             self._dispatch.due(lane, parcel)
-        if now >= self._sweep_at:
-            self._sweep_at = now + self._policy.sweep_s
-            self._tasks.start(self._sweep(), "outbox sweep")
-        next_at = self._timetable.next_at()
-        return max(0.0, (self._sweep_at if next_at is None else min(next_at, self._sweep_at)) - now)
+        if self._sweep_at is not None and now >= self._sweep_at:
+            self._sweep_at = None
+            self._tasks.start(self._sweep(), "outbox sweep", self._sweep_later)
+        times = [at for at in (self._timetable.next_at(), self._sweep_at) if at is not None]
+        return max(0.0, min(times) - now) if times else None
+
+    def _sweep_later(self) -> None:
+        self._sweep_at = self._clock.monotonic() + self._policy.sweep_s
+        self._bell.ring()
 
     async def _wind_up(self) -> None:
         try:
@@ -150,13 +155,13 @@ class Sender:
                 await self._tasks.join()
         except TimeoutError:
             text = f"{len(self._tasks)} submissions are cut; their results stay in the outbox"
-            self._events.emit(Notice("outbox", text))
+            self._events.emit(Notice(TOPIC, text))
 
     async def _sweep(self) -> None:
         try:
             buried = await self._outbox.sweep(self._clock.wall())
         except StorageUnavailable as error:
-            self._events.emit(Notice("outbox", f"expired results wait for the next sweep: {error}"))
+            self._events.emit(Notice(TOPIC, f"expired results wait for the next sweep: {error}"))
             return
         for key in buried:
             self._events.emit(ResultBuried(key, expiry_reason(self._policy)))

@@ -13,7 +13,7 @@ from node.domain.events import Notice
 from node.domain.ids import JobKey
 from node.domain.policies import OutboxPolicy
 from node.domain.results import FinishedJob
-from node.outbox import rows
+from node.outbox import TOPIC, rows
 from node.outbox.codec import decode, encode
 from node.outbox.shelf import Shelf, Shelved, expiry_reason
 from node.ports.clock import Clock
@@ -27,9 +27,6 @@ _SWEEP_ROWS: Final = 500
 
 _SPARE_PAGES: Final = 4096
 """Unused pages that the file keeps for results to come; a sweep gives some of those above back."""
-
-TOPIC: Final = "outbox"
-"""Of the notices of this package."""
 
 
 class SqliteOutbox(Shelved):

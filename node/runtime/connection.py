@@ -129,11 +129,10 @@ class Connection:
 
     def compact(self, pages: int) -> None:
         """See `node.runtime.database.Database.compact`."""
-        connection = self._opened()
         try:
             self._before_commit()
             # A page goes with every step of the statement: only a script is stepped to its end.
-            connection.executescript(f"PRAGMA incremental_vacuum({pages:d})")
+            self._opened().executescript(f"PRAGMA incremental_vacuum({pages:d})")
         except (*_FAULTS, OSError) as error:
             raise self.unavailable(error) from error
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -55,8 +56,9 @@ class Database:
         self._owns_executor = owns_executor
         self._measure = free
         self._free = 0
+        self._guard = threading.Lock()
         self._queue: list[_Part] = []
-        self._flushing = False
+        self._due = False
         self._closed = False
 
     @classmethod
@@ -107,8 +109,10 @@ class Database:
             error = StorageUnavailable(f"{self._connection.path}: closed")
             asyncio.get_running_loop().call_soon(then, error)
             return
-        self._queue.append(_Part(statements, then))
-        if not self._flushing:
+        with self._guard:
+            self._queue.append(_Part(statements, then))
+            was_due, self._due = self._due, True
+        if not was_due:
             self._flush()
 
     async def write(self, *statements: Statement) -> None:
@@ -186,11 +190,18 @@ class Database:
             self._lock.release()
 
     def _flush(self) -> None:
-        parts, self._queue = self._queue, []
-        self._flushing = True
+        """Have the queue committed, as it is when the thread comes to it: behind the commit that is under way."""
+        parts: list[_Part] = []
         self._call(lambda: self._commit(parts), lambda ended: self._flushed(parts, ended))
 
-    def _commit(self, parts: Sequence[_Part]) -> list[StorageUnavailable | None]:
+    def _take(self) -> list[_Part]:
+        with self._guard:
+            parts, self._queue = self._queue, []
+            self._due = False
+        return parts
+
+    def _commit(self, parts: list[_Part]) -> list[StorageUnavailable | None]:
+        parts += self._take()
         outcomes = self._connection.commit([part.statements for part in parts])
         self._sample()
         return outcomes
@@ -200,12 +211,12 @@ class Database:
         with contextlib.suppress(OSError):
             self._free = self._measure(self._connection.path.parent)
 
-    def _flushed(self, parts: Sequence[_Part], ended: Future[list[StorageUnavailable | None]]) -> None:
-        self._flushing = False
-        if self._queue:
-            self._flush()
-        defect = ended.exception()
-        outcomes = ended.result() if defect is None else [self._connection.unavailable(defect) for _ in parts]
+    def _flushed(self, parts: list[_Part], ended: Future[list[StorageUnavailable | None]]) -> None:
+        if (defect := _failure(ended)) is None:
+            outcomes = ended.result()
+        else:
+            parts = parts or self._take()
+            outcomes = [self._connection.unavailable(defect) for _ in parts]
         for part, outcome in zip(parts, outcomes, strict=True):
             part.then(outcome)
 
@@ -215,7 +226,7 @@ class Database:
         def settle(ended: Future[T]) -> None:
             if done.done():
                 return
-            if (error := ended.exception()) is not None:
+            if (error := _failure(ended)) is not None:
                 done.set_exception(error)
             else:
                 done.set_result(ended.result())
@@ -235,6 +246,10 @@ class Database:
             loop.call_soon(then, ended)
         else:
             ended.add_done_callback(lambda future: _hand_over(loop, then, future))
+
+
+def _failure(ended: Future[Any]) -> BaseException | None:
+    return StorageUnavailable("the executor was shut down") if ended.cancelled() else ended.exception()
 
 
 def _hand_over(loop: asyncio.AbstractEventLoop, then: Callable[[Future[T]], None], ended: Future[T]) -> None:

@@ -9,12 +9,18 @@ import pytest
 
 from node.domain.errors import StorageFull
 from node.domain.ids import NodeId
+from node.outbox.codec import encode
 from node.ports.outbox import DeadLetter, Keeping, Outbox
 from tests.contract.outbox.keeper import START, Keeper, finished, key, on_each_loop
 
 
 def jobs(outbox: Outbox) -> list[str]:
     return [waiting.key.job for waiting in outbox.pending()]
+
+
+def weighing(keeper: Keeper, size: int) -> str:
+    """A text with which a result counts for about so many bytes."""
+    return "x" * (size - (512 if keeper.kind == "memory" else len(encode(finished("00", text="")))))
 
 
 def letters(outbox: Outbox) -> list[str]:
@@ -188,16 +194,17 @@ async def test_a_revived_letter_waits_again_as_the_youngest(keeper: Keeper) -> N
     for job in "abc":
         await outbox.put(finished(job))
     await outbox.bury(key("a"), "refused")
+    await outbox.put(finished("d"))
     keeper.clock.now += 90
     outbox = await keeper.step(outbox)
     assert await outbox.revive(key("a"))
     assert not await outbox.revive(key("a"))
     assert not await outbox.revive(key("b"))
     outbox = await keeper.step(outbox)
-    assert list(outbox.pending()) == [finished("b"), finished("c"), finished("a")]
+    assert list(outbox.pending()) == [finished("b"), finished("c"), finished("d"), finished("a")]
     assert letters(outbox) == []
-    assert outbox.count(NodeId("n1")) == 3
-    assert await outbox.sweep(START + 101) == [key("b"), key("c")]
+    assert outbox.count(NodeId("n1")) == 4
+    assert await outbox.sweep(START + 101) == [key("b"), key("c"), key("d")]
     await outbox.aclose()
 
 
@@ -294,10 +301,11 @@ async def test_a_bound_on_bytes_holds_and_lifts(keeper: Keeper) -> None:
     await outbox.aclose()
 
 
+@pytest.mark.parametrize("bound", [{"max_results": 10}, {"max_bytes": 10_500}])
 @on_each_loop
-async def test_bounds_hold_for_puts_at_once(keeper: Keeper) -> None:
-    outbox = await keeper.open(max_results=10)
-    puts = [outbox.put(finished(f"{number}")) for number in range(30)]
+async def test_bounds_hold_for_puts_at_once(keeper: Keeper, bound: dict[str, Any]) -> None:
+    outbox = await keeper.open(**bound)
+    puts = [outbox.put(finished(f"{number}", text=weighing(keeper, 1000))) for number in range(30)]
     outcomes = await asyncio.gather(*puts, return_exceptions=True)
     assert outcomes.count(None) == 10
     assert sum(isinstance(outcome, StorageFull) for outcome in outcomes) == 20
@@ -313,7 +321,7 @@ async def test_a_sweep_holds_dead_letters_to_the_bounds_and_removes_the_oldest(
 ) -> None:
     outbox = await keeper.open(**bound)
     for number in range(12):
-        await outbox.put(finished(f"{number}", text="x" * (1000 - (512 if keeper.kind == "memory" else 270))))
+        await outbox.put(finished(f"{number}", text=weighing(keeper, 1000)))
         await outbox.bury(key(f"{number}"), "refused")
     outbox = await keeper.step(outbox)
     assert await outbox.sweep(START + 1) == []

@@ -306,6 +306,21 @@ async def test_a_source_in_trouble_hears_from_a_node_once_a_while_however_much_w
 
 
 @in_virtual_time
+async def test_a_source_that_is_well_again_gets_as_many_at_once_as_before() -> None:
+    it = bed(OutboxPolicy(per_node=4))
+    source = ScriptedSource([Ruling.RETRY] * 3)
+    it.sender.attach(N1, source)
+    async with it.running():
+        await it.put("a")
+        await asyncio.sleep(60)
+        source.takes_s = 1
+        await it.put(*(f"{number}" for number in range(12)))
+        await asyncio.sleep(3.5)
+        assert source.most_under_way == 4
+        assert len(it.accepted()) == 13
+
+
+@in_virtual_time
 async def test_results_go_back_to_the_source_they_came_from() -> None:
     other = SourceId("http://other")
     it = bed()
@@ -514,6 +529,7 @@ async def test_old_results_are_swept_and_told() -> None:
         assert it.buried() == []
         await asyncio.sleep(80)
         assert it.buried() == [("a", "not taken within 600 s")]
+        assert await it.sender.flushed(N1, 0)
         source = ScriptedSource()
         it.sender.attach(N1, source)
         await asyncio.sleep(60)
@@ -542,6 +558,7 @@ async def test_a_result_that_expires_under_way_and_fails_is_given_up() -> None:
         await asyncio.sleep(1100)
         assert await it.sender.flushed(N1, 1)
     assert source.jobs == ["a"]
+    assert it.events.of(ResultDelayed) == []
     assert it.outbox.keeping(key("a")) is Keeping.DEAD
 
 
@@ -556,6 +573,29 @@ async def test_a_sweep_that_fails_is_told_and_made_up_for() -> None:
         outbox.failing = set()
         await asyncio.sleep(100)
     assert len(it.events.of(Notice)) == 2
+
+
+@in_virtual_time
+async def test_a_sweep_that_takes_long_is_not_met_by_another() -> None:
+    class Slow(MemoryOutbox):
+        sweeps = 0
+        most = 0
+        begun = 0
+
+        async def sweep(self, now: float) -> list[JobKey]:
+            self.begun += 1
+            self.sweeps += 1
+            self.most = max(self.most, self.sweeps)
+            await asyncio.sleep(500)
+            self.sweeps -= 1
+            return []
+
+    outbox = Slow(POLICY, VirtualClock())
+    it = bed(OutboxPolicy(sweep_s=60), outbox)
+    async with it.running():
+        await asyncio.sleep(2000)
+    assert outbox.most == 1
+    assert outbox.begun == 4
 
 
 @in_virtual_time

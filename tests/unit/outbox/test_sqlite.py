@@ -370,6 +370,34 @@ async def test_an_opening_that_fails_on_its_disk_lets_go(path: Path) -> None:
         await outbox.put(finished("a"))
 
 
+async def test_what_is_being_put_counts_as_kept_for_the_bound(path: Path) -> None:
+    disk = Disk()
+    async with opened(path, disk, max_results=2) as outbox:
+        disk.gate.clear()
+        puts = [asyncio.create_task(outbox.put(finished(job))) for job in "ab"]
+        await asyncio.sleep(0)
+        assert not outbox.accepting
+        disk.gate.set()
+        await asyncio.gather(*puts)
+
+
+def accepted_rows(path: Path) -> int:
+    connection = sqlite3.connect(path)
+    try:
+        return int(connection.execute("SELECT count(*) FROM accepted").fetchone()[0])
+    finally:
+        connection.close()
+
+
+async def test_forgotten_keys_leave_the_file_too(path: Path) -> None:
+    async with opened(path, remember_s=100) as outbox:
+        await asyncio.gather(*(outbox.accept(key(f"{number}")) for number in range(1300)))
+        await outbox.sweep(SystemClock().wall() + 50)
+        assert accepted_rows(path) == 1300
+        await outbox.sweep(SystemClock().wall() + 101)
+        assert accepted_rows(path) == 0
+
+
 def size_of(path: Path) -> int:
     return path.stat().st_size
 

@@ -6,9 +6,12 @@ import asyncio
 import time
 from pathlib import Path
 
+import pytest
+
 from node.domain.policies import OutboxPolicy
 from node.outbox.sqlite import SqliteOutbox
 from node.runtime.system import SystemClock
+from node.runtime.tasks import TaskOwner
 from tests.support.events import RecordingSink
 from tests.support.virtual_time import VirtualClock, in_virtual_time
 from tests.unit.outbox.results import finished, key
@@ -29,12 +32,12 @@ async def offer(outbox: SqliteOutbox, number: int, rate: float) -> list[float]:
         waited.append(loop.time() - started - place / rate)
         await outbox.accept(key(f"{place}"))
 
-    tasks = []
+    tasks = TaskOwner(lambda crash: pytest.fail(str(crash)))
     for place in range(number):
         if (ahead := started + place / rate - loop.time()) > 0:
             await asyncio.sleep(ahead)
-        tasks.append(asyncio.create_task(one(place)))
-    await asyncio.gather(*tasks)
+        tasks.start(one(place), f"{place}")
+    await tasks.join()
     return sorted(waited)
 
 

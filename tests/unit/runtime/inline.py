@@ -24,22 +24,29 @@ class InlineExecutor(Executor):
 
 
 class SlowExecutor(InlineExecutor):
-    """The same, but a call counts as ended only after a time on the event loop."""
+    """Like a thread on which each call takes a time on the event loop: one after the other."""
 
     def __init__(self, takes_s: float) -> None:
         self.takes_s = takes_s
         self.calls = 0
+        self.free_at = 0.0
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        self.calls += 1
-        ended = super().submit(fn, *args, **kwargs)
         future: Future[T] = Future()
+        loop = asyncio.get_running_loop()
 
-        def end() -> None:
+        def start() -> None:
+            self.calls += 1
+            ended = super(SlowExecutor, self).submit(fn, *args, **kwargs)
+            loop.call_later(self.takes_s, end, ended)
+
+        def end(ended: Future[T]) -> None:
             if (error := ended.exception()) is not None:
                 future.set_exception(error)
             else:
                 future.set_result(ended.result())
 
-        asyncio.get_running_loop().call_later(self.takes_s, end)
+        start_at = max(loop.time(), self.free_at)
+        self.free_at = start_at + self.takes_s
+        loop.call_at(start_at, start)
         return future

@@ -29,13 +29,24 @@ class Disk:
         self.commits = 0
         self.gate = threading.Event()
         self.gate.set()
+        self.held = threading.Event()
         self.failing: Exception | None = None
 
     def __call__(self) -> None:
+        if not self.gate.is_set():
+            self.held.set()
         self.gate.wait(20)
         self.commits += 1
         if self.failing is not None:
             raise self.failing
+
+    async def hold(self, database: Database, *statements: Statement) -> asyncio.Task[None]:
+        """Stop in the middle of a commit, of these statements or of one that changes nothing."""
+        self.gate.clear()
+        self.held.clear()
+        write = asyncio.create_task(database.write(*(statements or (("SELECT 1", ()),))))
+        await wait_until(self.held.is_set)
+        return write
 
 
 @asynccontextmanager
@@ -91,12 +102,12 @@ async def test_it_is_set_up_to_survive_a_loss_of_power_and_to_give_space_back(pa
 async def test_writes_that_meet_a_commit_share_the_next(path: Path) -> None:
     disk = Disk()
     async with opened(path, disk) as database:
+        first = await disk.hold(database)
         before = disk.commits
-        disk.gate.clear()
         writes = [asyncio.create_task(database.write((INSERT, (f"{number}",)))) for number in range(200)]
         await asyncio.sleep(0)
         disk.gate.set()
-        await asyncio.gather(*writes)
+        await asyncio.gather(first, *writes)
         assert disk.commits - before == 2
         assert on_file(path) == [f"{number}" for number in range(200)]
 
@@ -105,9 +116,7 @@ async def test_a_faulty_statement_fails_its_own_call_alone_and_whole(path: Path)
     disk = Disk()
     async with opened(path, disk) as database:
         await database.write((INSERT, ("taken",)))
-        disk.gate.clear()
-        first = asyncio.create_task(database.write((INSERT, ("first",))))
-        await asyncio.sleep(0)
+        first = await disk.hold(database, (INSERT, ("first",)))
         parts: dict[str, tuple[tuple[str, tuple[Any, ...]], ...]] = {
             "good": ((INSERT, ("good",)),),
             "twice": ((INSERT, ("half",)), (INSERT, ("taken",))),
@@ -154,10 +163,8 @@ async def test_a_failing_disk_fails_all_and_keeps_nothing(path: Path, error: Exc
 async def test_a_failing_disk_fails_all_when_a_statement_is_at_fault_too(path: Path) -> None:
     disk = Disk()
     async with opened(path, disk) as database:
-        disk.gate.clear()
+        first = await disk.hold(database, (INSERT, ("first",)))
         disk.failing = OSError(5, "Input/output error")
-        first = asyncio.create_task(database.write((INSERT, ("first",))))
-        await asyncio.sleep(0)
         calls = [asyncio.create_task(database.write((INSERT, (text,)))) for text in ("same", "same", "other")]
         await asyncio.sleep(0)
         disk.gate.set()
@@ -181,10 +188,8 @@ async def test_a_defect_on_the_thread_is_told_to_those_it_hits(path: Path) -> No
 async def test_a_cancelled_writer_gives_up_waiting_and_not_the_write(path: Path) -> None:
     disk = Disk()
     async with opened(path, disk) as database:
-        disk.gate.clear()
-        under_way, queued, other = (
-            asyncio.create_task(database.write((INSERT, (text,)))) for text in ("under way", "queued", "other")
-        )
+        under_way = await disk.hold(database, (INSERT, ("under way",)))
+        queued, other = (asyncio.create_task(database.write((INSERT, (text,)))) for text in ("queued", "other"))
         await asyncio.sleep(0)
         under_way.cancel()
         queued.cancel()
@@ -227,7 +232,7 @@ async def test_settled_waits_for_what_was_asked_for_and_does_not_mind_failures(p
 async def test_closing_commits_what_is_queued(path: Path) -> None:
     disk = Disk()
     database = await Database.open(path, SCHEMA, before_commit=disk)
-    disk.gate.clear()
+    held = await disk.hold(database)
     writes = [asyncio.create_task(database.write((INSERT, (f"{number}",)))) for number in range(20)]
     await asyncio.sleep(0)
     closing = asyncio.create_task(database.aclose())
@@ -236,7 +241,7 @@ async def test_closing_commits_what_is_queued(path: Path) -> None:
         await database.write((INSERT, ("too late",)))
     disk.gate.set()
     await closing
-    await asyncio.gather(*writes)
+    await asyncio.gather(held, *writes)
     assert len(on_file(path)) == 20
     await database.aclose()
     with pytest.raises(StorageUnavailable, match="closed"):
@@ -248,9 +253,7 @@ async def test_closing_commits_what_is_queued(path: Path) -> None:
 async def test_a_cancelled_close_still_closes(path: Path) -> None:
     disk = Disk()
     database = await Database.open(path, SCHEMA, before_commit=disk)
-    disk.gate.clear()
-    write = asyncio.create_task(database.write((INSERT, ("one",))))
-    await asyncio.sleep(0)
+    write = await disk.hold(database, (INSERT, ("one",)))
     closing = asyncio.create_task(database.aclose())
     await asyncio.sleep(0)
     closing.cancel()
@@ -287,6 +290,23 @@ async def test_an_executor_that_was_shut_down_fails_the_writes(path: Path) -> No
         await database.write((INSERT, ("one",)))
     with pytest.raises(StorageUnavailable):
         await database.aclose()
+
+
+async def test_an_executor_that_drops_its_calls_fails_the_writes(path: Path) -> None:
+    disk = Disk()
+    executor = ThreadPoolExecutor(1)
+    database = await Database.open(path, SCHEMA, executor=executor, before_commit=disk)
+    first = await disk.hold(database, (INSERT, ("one",)))
+    second = asyncio.create_task(database.write((INSERT, ("two",))))
+    reading = asyncio.create_task(database.read("SELECT 1"))
+    await asyncio.sleep(0)
+    executor.shutdown(wait=False, cancel_futures=True)
+    disk.gate.set()
+    await first
+    for call in (second, reading):
+        with pytest.raises(StorageUnavailable, match="shut down"):
+            await call
+    database._let_go()
 
 
 def test_a_loop_that_is_closed_in_the_middle_of_a_commit_keeps_the_commit_and_hurts_nobody(
@@ -355,9 +375,7 @@ GONE = Bulk(1, "DELETE FROM things WHERE text IN (", "?", ")")
 
 async def together(database: Database, disk: Disk, parts: Sequence[Sequence[Statement]]) -> list[bool]:
     """Write these parts in one commit; which of them were kept."""
-    disk.gate.clear()
-    first = asyncio.create_task(database.write(("SELECT 1", ())))
-    await asyncio.sleep(0)
+    first = await disk.hold(database)
     writes = [asyncio.create_task(database.write(*part)) for part in parts]
     await asyncio.sleep(0)
     disk.gate.set()

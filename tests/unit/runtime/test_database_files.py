@@ -180,6 +180,23 @@ async def test_another_program_that_writes_is_waited_for_and_then_told(path: Pat
         await database.aclose()
 
 
+async def test_a_failed_write_leaves_the_file_to_others(path: Path) -> None:
+    failing = [False]
+
+    def before_commit() -> None:
+        if failing[0]:
+            raise OSError(5, "Input/output error")
+
+    database = await Database.open(path, SCHEMA, before_commit=before_commit)
+    failing[0] = True
+    with pytest.raises(StorageUnavailable, match="Input/output"):
+        await database.write((INSERT, ("one",)))
+    other = sqlite3.connect(path, isolation_level=None, timeout=0)
+    other.execute("BEGIN IMMEDIATE")
+    other.close()
+    await database.aclose()
+
+
 def size_of(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.iterdir())
 
