@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -148,20 +150,23 @@ def test_every_node_comes_back_when_its_gateway_does(tmp_path: Path) -> None:
         gateway.says("listens at")
         url = url_in(gateway.output)
         arguments = ("--gateway", url, "--state-dir", str(state), "--summary", str(figures), "--duration", "20s")
-        with running(*arguments, log=tmp_path / "log", **QUICK) as program:
+        with running(*arguments, "--log-level", "debug", log=tmp_path / "log", **QUICK) as program:
             program.says("ok,")
             gateway.process.kill()
             gateway.process.wait(5)
             program.says("error", timeout_s=20)
             port = url.rpartition(":")[2]
             second = ("gateway", "--data", str(data), "--port", port, "--state-dir", str(state))
-            with running(*second, log=tmp_path / "g2", **QUICK):
+            with running(*second, log=tmp_path / "g2", **QUICK) as gateway_again:
+                gateway_again.says("listens at")
+                back_at = datetime.now(UTC).isoformat()
                 assert program.wait(40) == 0, program.output
     content = summary(figures)
     assert content["jobs"]["lost"] == 0
     assert content["jobs"]["dead"] == 0
     assert content["jobs"]["received"] == content["jobs"]["answered"] == content["jobs"]["accepted"]
-    assert content["nodes"]["with_jobs"] == 20
+    polls = re.findall(r'timestamp=(\S+) .* event="poll ended" node=(\S+)', (state / "logs" / "nodes.log").read_text())
+    assert len({node for at, node in polls if at > back_at}) == 20
 
 
 def test_a_gateway_that_is_not_there_is_named(tmp_path: Path) -> None:
