@@ -75,6 +75,18 @@ class Sender:
             raise
         self._take_up(finished)
 
+    async def send_again(self, key: JobKey) -> None:
+        """See `node.ports.outbox.ResultSender.send_again`."""
+        try:
+            revived = await self._outbox.revive(key)
+        except StorageUnavailable as error:
+            self._events.emit(Notice(TOPIC, f"a dead letter cannot be sent again: {error}", key.node))
+            return
+        if revived:
+            for finished in self._outbox.pending():
+                if finished.key == key:
+                    self._take_up(finished)
+
     def attach(self, node: NodeId, source: JobSource) -> None:
         """See `node.ports.outbox.ResultSender.attach`. A node may be attached to several sources."""
         lane = self._lanes.lane(node, source.source_id)

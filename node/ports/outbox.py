@@ -80,15 +80,29 @@ class Outbox(Protocol):
         ...
 
     async def revive(self, key: JobKey) -> bool:
-        """Make a dead letter pending again; False when there is none of this key."""
+        """Make a dead letter pending again; False when there is none of this key, or it cannot be read.
+
+        Raises:
+            StorageUnavailable: as for `accept`.
+        """
         ...
 
     async def drop(self, key: JobKey) -> bool:
-        """Remove a result or dead letter for good; False when there is none of this key."""
+        """Remove a result or dead letter for good; False when there is none of this key.
+
+        Raises:
+            StorageUnavailable: as for `accept`.
+        """
         ...
 
     async def sweep(self, now: float) -> list[JobKey]:
-        """Bury what is older than the policy allows and forget what is older still; returns the newly buried."""
+        """Bury what is older than the policy allows and forget what is older still; returns the newly buried.
+
+        ``now`` is Unix time in seconds.
+
+        Raises:
+            StorageUnavailable: as for `accept`; the next sweep makes up for it.
+        """
         ...
 
     @property
@@ -119,6 +133,13 @@ class ResultSender(Protocol):
         Raises:
             StorageFull: a bound is reached; the result is not kept.
             StorageUnavailable: the disk does not take it; the result is not kept.
+        """
+        ...
+
+    async def send_again(self, key: JobKey) -> None:
+        """Send a result that was refused for good once more: its source has handed the job out again.
+
+        Does nothing when there is no dead letter of this key; a disk that does not take the change is told of.
         """
         ...
 

@@ -54,10 +54,18 @@ class Interrupt:
             raise Interrupted from error
 
     def trigger(self) -> None:
-        """End the block, if one is entered, with `Interrupted` at its present await."""
-        if self._task is not None and not self._triggered:
-            self._triggered = True
-            self._task.cancel()
+        """End the block, if one is entered, with `Interrupted` at its present await.
+
+        From within the block itself it ends at the next await that waits, or not at all if there is none.
+        """
+        if self._task is None or self._triggered:
+            return
+        if asyncio.current_task() is self._task:
+            # A running task that cancels itself would meet that at any later await, outside of the block too.
+            self.trigger_in(0)
+            return
+        self._triggered = True
+        self._task.cancel()
 
     def trigger_in(self, delay_s: float) -> None:
         """End the block after this time, unless it has ended by then; the earliest call counts."""

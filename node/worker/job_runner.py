@@ -59,10 +59,15 @@ class JobRunner:
         return len(self._open)
 
     def start(self, job: Job, source: SourceId) -> bool:
-        """Work on a job, unless it runs already or its result is known: no node runs a job twice."""
+        """Work on a job, unless it runs already or its result is known: no node runs a job twice.
+
+        A result that was refused is sent again, since the source asks for it again.
+        """
         key = JobKey(source, self._spec.node_id, job.job_id)
         if reason := self._reason_to_skip(key):
             self._around.events.emit(JobSkipped(key, reason))
+            if self._around.sender.keeping(key) is Keeping.DEAD:
+                self._tasks.start(self._around.sender.send_again(key), name=f"send job {key.job} again")
             return False
         clock = self._around.clock
         open_job = _OpenJob(job, key, received_at=clock.wall(), started=clock.monotonic())
@@ -112,7 +117,7 @@ class JobRunner:
             case Keeping.ACCEPTED:
                 return "its result was accepted"
             case Keeping.DEAD:
-                return "its result was refused"
+                return "its result was refused before, and is sent again"
             case keeping:
                 assert_never(keeping)
 

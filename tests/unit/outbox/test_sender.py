@@ -123,6 +123,23 @@ def test_what_is_refused_for_good_is_buried_with_the_reason(ruling: Ruling) -> N
     scenario()
 
 
+@in_virtual_time
+async def test_what_was_refused_is_sent_again_on_demand() -> None:
+    it = bed()
+    it.sender.attach(N1, ScriptedSource([Verdict(Ruling.DEAD_LETTER, "HTTP 404: no such job")]))
+    async with it.running():
+        await it.put("a")
+        await asyncio.sleep(1)
+        [letter] = it.outbox.dead()
+        await it.sender.send_again(letter.key)
+        await asyncio.sleep(1)
+        assert it.accepted() == ["a"]
+        await it.sender.send_again(letter.key)
+        await asyncio.sleep(1)
+    assert it.accepted() == ["a"]
+    assert not list(it.outbox.dead())
+
+
 @pytest.mark.parametrize("ruling", [Ruling.RETRY, Ruling.FAULT])
 def test_a_passing_fault_is_tried_again_with_jittered_back_off_and_without_end(ruling: Ruling) -> None:
     @in_virtual_time

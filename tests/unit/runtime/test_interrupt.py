@@ -196,6 +196,16 @@ async def test_a_trigger_by_the_block_itself_takes_hold_at_its_next_await() -> N
 
 
 @in_virtual_time
+async def test_a_trigger_by_a_block_that_waits_for_nothing_more_leaves_nothing_behind() -> None:
+    interrupt = Interrupt()
+    with interrupt:
+        interrupt.trigger()
+    await asyncio.sleep(1)
+    with interrupt:
+        await asyncio.sleep(1)
+
+
+@in_virtual_time
 async def test_time_ends_the_block_and_the_earliest_counts() -> None:
     interrupt = Interrupt()
     started = now()

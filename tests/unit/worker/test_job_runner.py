@@ -138,10 +138,11 @@ async def test_no_job_is_run_twice_whatever_became_of_it() -> None:
     assert [event.reason for event in bench.events.of(JobSkipped)] == [
         "it is being worked on",
         "its result waits to be sent",
-        "its result was refused",
+        "its result was refused before, and is sent again",
         "its result was accepted",
     ]
     assert len(bench.executor.seen) == 2
+    assert sorted(bench.results) == ["dead", "taken"], "what was refused and asked for again is there after all"
     await asyncio.sleep(LEASE_S)
     assert running.start(job("taken"), SOURCE), "forgotten after one lease"
     await asyncio.sleep(2)
