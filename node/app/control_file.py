@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from node.domain.errors import StorageUnavailable
 from node.sandbox.handshake import Handshake, read_handshake
 
 CONTROL_FILE: Final = Path("gateway.json")
@@ -18,14 +19,16 @@ CONTROL_FILE: Final = Path("gateway.json")
 
 @contextlib.contextmanager
 def control_file(state_dir: Path, handshake: Handshake) -> Iterator[None]:
-    """Leave the file within the block; a gateway that starts later takes its place."""
+    """Leave the file within the block, the folder made when missing; a gateway that starts later takes its place.
+
+    Raises:
+        StorageUnavailable: the file cannot be written.
+    """
     path = state_dir / CONTROL_FILE
-    state_dir.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(handshake.to_line())
+    try:
+        _write(path, handshake)
+    except OSError as error:
+        raise StorageUnavailable(f"{path}: {error.strerror}") from error
     try:
         yield
     finally:
@@ -33,8 +36,20 @@ def control_file(state_dir: Path, handshake: Handshake) -> Iterator[None]:
             path.unlink()
 
 
+def _write(path: Path, handshake: Handshake) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(handshake.to_line())
+
+
 def read_control_file(state_dir: Path, url: str = "") -> Handshake | None:
-    """The gateway that was started by hand, if its file is there and, with ``url``, it is that one."""
+    """The gateway that was started by hand; None without a readable file, or where ``url`` is given and another one's.
+
+    Never raises. A gateway that was killed leaves its file: that it is told here does not mean that it runs.
+    """
     try:
         handshake = read_handshake((state_dir / CONTROL_FILE).read_bytes())
     except OSError:

@@ -12,6 +12,7 @@ from node.domain.secret import Secret
 from node.domain.verdict import Ruling
 from node.ports.clock import Random
 from node.ports.transport import Request, Transport
+from node.protocol.masking import masked
 from node.protocol.messages import InputMessage, JobOutcome, JobRequest, JobTicket, WireMessage
 from node.protocol.routes import Step
 from node.protocol.verdict import Judged, judge
@@ -28,6 +29,7 @@ class Developer:
     def __init__(self, transport: Transport, gateway_url: str, api_key: Secret, random: Random) -> None:
         self._transport = transport
         self._url = gateway_url.rstrip("/")
+        self._api_key = api_key
         self._headers = (("api_key", api_key.reveal()), ("content-type", "application/json"))
         self._random = random
 
@@ -74,7 +76,8 @@ class Developer:
     async def _ask(self, step: Step, path: str, body: bytes | None = None) -> Judged:
         request = Request(step.route.method, self._url + path, self._headers, body)
         reply = await self._transport.exchange(request, _REQUEST_TIMEOUT_S)
-        return judge(step, reply.status, reply.headers, reply.body)
+        said = reply.body if reply.status < 400 else masked(reply.body, (self._api_key,))
+        return judge(step, reply.status, reply.headers, said)
 
 
 def _expect(judged: Judged, kind: type[M]) -> M:

@@ -65,8 +65,9 @@ class SandboxControl:
     handshake: Handshake
 
     async def ledger(self) -> Mapping[str, Any] | None:
-        """The sums of its ledger; None when it does not answer."""
-        return await self._ask("GET", "/sandbox/ledger")
+        """The sums of its ledger, named as in `node.sandbox.ledger.Totals`; None when what answers tells none. Never raises."""
+        sums = await self._ask("GET", "/sandbox/ledger")
+        return sums if sums is not None and isinstance(sums.get("lost"), int) else None
 
     async def stop_feeding(self) -> None:
         """Submit no more jobs."""
@@ -82,7 +83,11 @@ class SandboxControl:
             reply = await self.transport.exchange(request, _CONTROL_TIMEOUT_S)
         except TransportError:
             return None
-        content = from_json(reply.body) if reply.status == 200 else None
+        try:
+            content = from_json(reply.body) if reply.status == 200 else None
+        except ValueError:
+            # Another program may have come to listen at the address of a gateway that was killed.
+            return None
         return content if isinstance(content, dict) else None
 
 

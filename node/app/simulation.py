@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, TextIO
 
+from node.app.assembly import Fleet
 from node.app.control_file import read_control_file
-from node.app.fleet import Fleet, open_fleet
+from node.app.fleet import open_fleet
 from node.app.plan import FleetPlan
 from node.app.sandbox import SandboxControl, running_sandbox
 from node.app.summary import Outcome
@@ -38,7 +39,7 @@ class Display(Protocol):
         """Tell something that matters to whoever started the run."""
         ...
 
-    async def watch(self, fleet: Fleet, stop: Signal) -> None:
+    async def watch(self, fleet: Fleet, telemetry: Telemetry, stop: Signal) -> None:
         """Show the fleet until ``stop`` is set."""
         ...
 
@@ -153,7 +154,7 @@ class Simulation:
             self._tell_left_overs(fleet)
             telemetry.bus.subscribe(ResultLost, self._on_result_lost)
             stop = Signal()
-            watching = tasks.start(self.display.watch(fleet, stop), "display")
+            watching = tasks.start(self.display.watch(fleet, telemetry, stop), "display")
             tasks.start(self._look_for(gateway), "look for the gateway")
             orders.obeyed_by(lambda: _drain(fleet, gateway, tasks), fleet.abort)
             loop = asyncio.get_running_loop()

@@ -12,7 +12,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from node.app.fleet import Fleet
+from node.app.assembly import Fleet
+from node.app.telemetry import Telemetry
 from node.cli.plain import engine_sentence
 from node.domain.events import EngineChanged
 from node.domain.presence import Presence
@@ -48,13 +49,13 @@ class Dashboard:
         """See `Display.say`: above the figures, and kept when they go."""
         (self._live.console if self._live is not None else self._console).print(text, markup=False)
 
-    async def watch(self, fleet: Fleet, stop: Signal) -> None:
+    async def watch(self, fleet: Fleet, telemetry: Telemetry, stop: Signal) -> None:
         """See `Display.watch`."""
-        end = fleet.telemetry.bus.subscribe(EngineChanged, self._on_engine)
+        end = telemetry.bus.subscribe(EngineChanged, self._on_engine)
         try:
             with Live(console=self._console, auto_refresh=False, transient=True) as self._live:
                 while not await stop.wait(_REFRESH_S):
-                    self._live.update(self._render(fleet), refresh=True)
+                    self._live.update(self._render(fleet, telemetry), refresh=True)
         finally:
             self._live = None
             end()
@@ -62,8 +63,8 @@ class Dashboard:
     def _on_engine(self, event: EngineChanged) -> None:
         self.say(engine_sentence(event))
 
-    def _render(self, fleet: Fleet) -> RenderableType:
-        view = fleet.telemetry.monitor.snapshot()
+    def _render(self, fleet: Fleet, telemetry: Telemetry) -> RenderableType:
+        view = telemetry.monitor.snapshot()
         boxes = [_nodes(view), _jobs(view, fleet.outbox.count()), _latencies(view), _health(view)]
         fitting = max(1, min(len(boxes), self._console.width // _BOX_WIDTH))
         parts: list[RenderableType] = [self._head(fleet, view), _row(boxes[:fitting])]
@@ -71,7 +72,7 @@ class Dashboard:
             parts.append(_health_line(view))
         rows = self._console.height - _BOX_HEIGHT - len(parts) - 3
         if rows > 0:
-            parts.append(_events(view, rows, fleet.telemetry.redactor.redact))
+            parts.append(_events(view, rows, telemetry.redactor.redact))
         return Group(*parts)
 
     def _head(self, fleet: Fleet, view: FleetView) -> Text:

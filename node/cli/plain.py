@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from node.app.fleet import Fleet
+from node.app.assembly import Fleet
+from node.app.telemetry import Telemetry
 from node.domain.events import EngineChanged
 from node.monitors.report import report_line
 from node.runtime.signals import Signal
@@ -26,17 +27,17 @@ class PlainDisplay:
         """See `Display.say`."""
         self._console.print(json_line("notice", text=text) if self._json else text, markup=False, soft_wrap=True)
 
-    async def watch(self, fleet: Fleet, stop: Signal) -> None:
+    async def watch(self, fleet: Fleet, telemetry: Telemetry, stop: Signal) -> None:
         """See `Display.watch`."""
-        end = fleet.telemetry.bus.subscribe(EngineChanged, self._on_engine)
+        end = telemetry.bus.subscribe(EngineChanged, self._on_engine)
         try:
             while not await stop.wait(self._interval_s):
-                self._report(fleet)
+                self._report(fleet, telemetry)
         finally:
             end()
 
-    def _report(self, fleet: Fleet) -> None:
-        line = report_line(fleet.telemetry.monitor.snapshot())
+    def _report(self, fleet: Fleet, telemetry: Telemetry) -> None:
+        line = report_line(telemetry.monitor.snapshot())
         if self._json:
             line = json_line("status", text=line, unsent=fleet.outbox.count())
         elif waiting := fleet.outbox.count():

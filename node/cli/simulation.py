@@ -71,8 +71,17 @@ def run_simulation(options: SimulationOptions) -> ExitCode:
 
 
 def _check_writable(summary: Path | None) -> None:
-    if summary is not None and not summary.parent.is_dir():
-        raise InvalidInput([InputFault("--summary", f"there is no folder {str(summary.parent)!r}", "make it first")])
+    if summary is None:
+        return
+    if not summary.parent.is_dir():
+        problem, remedy = f"there is no folder {str(summary.parent)!r}", "make it first"
+    elif summary.is_dir():
+        problem, remedy = f"{str(summary)!r} is a folder", "name a file"
+    elif not os.access(summary if summary.exists() else summary.parent, os.W_OK):
+        problem, remedy = f"{str(summary)!r} cannot be written", "name another file, or change its permissions"
+    else:
+        return
+    raise InvalidInput([InputFault("--summary", problem, remedy)])
 
 
 def _greet(display: Display, plan: FleetPlan) -> None:

@@ -7,7 +7,7 @@ import os
 import random
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import typer
@@ -48,6 +48,7 @@ def run_submission(
     cwd = Path.cwd()
     settings = load(config_file=config_file, profile=profile, flags=flags, environ=os.environ, cwd=cwd).settings
     url = settings.gateway.url or _running_here(cwd / settings.state_dir)
+    question = _whole(question)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         outcome = runner.run(_ask(question, url, settings))
     if as_json:
@@ -67,12 +68,23 @@ def _running_here(state_dir: Path) -> str:
     return handshake.url
 
 
+def _whole(question: Question) -> Question:
+    """The question with its prompt read, which may block: nothing else runs yet."""
+    if not question.model:
+        raise InvalidInput([InputFault("--model", "the model's name is empty", "name one")])
+    try:
+        prompt = sys.stdin.read() if question.prompt == "-" else question.prompt
+        prompt.encode()
+    except UnicodeError as error:
+        raise InvalidInput([InputFault("PROMPT", "the text is not UTF-8", "give it in UTF-8")]) from error
+    return replace(question, prompt=prompt)
+
+
 async def _ask(question: Question, url: str, settings: Settings) -> JobOutcome:
-    prompt = sys.stdin.read() if question.prompt == "-" else question.prompt
     transport = HttpxTransportFactory(client_context(settings.gateway.ca_file)).open(None)
     try:
         developer = Developer(transport, url, Secret(question.api_key), random.Random())
-        job_id = await developer.submit(prompt, question.model, question.max_output, question.temperature)
+        job_id = await developer.submit(question.prompt, question.model, question.max_output, question.temperature)
         typer.echo(f"Job {job_id} is submitted to {url}; waiting for a node …", err=True)
         return await developer.result(job_id, question.timeout_s)
     finally:
