@@ -15,6 +15,7 @@ from node.domain.secret import Secret
 from node.gateway.deployment import ClientPolicy, Deployment
 from node.gateway.deployment import Surroundings as ClientSurroundings
 from node.gateway.keys import TokenTimesReader, UnverifiedTokens
+from node.gateway.turnstile import Turnstile
 from node.manager.manager import NodeManager
 from node.monitors.auth_health import AuthHealthMonitor
 from node.monitors.proxy_monitor import Assign, ProxyMonitor
@@ -33,7 +34,8 @@ from node.worker.surroundings import Surroundings
 class Ground:
     """What a fleet stands on. It closes none of it.
 
-    ``proxies`` are everybody's; ``remember`` is told of every secret that comes with a job.
+    ``proxies`` are everybody's, ``assign`` says who uses them (see `ProxyMonitor`); ``remember`` is told of every
+    secret that the gateway gives away, before anything else is.
     """
 
     clock: Clock
@@ -50,7 +52,7 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """A fleet that is ready to run, and what can be asked of it."""
+    """A fleet that is ready to run, and what can be asked of it; ``stopping`` is set by the first order to stop."""
 
     deployment: Deployment
     manager: NodeManager
@@ -73,7 +75,8 @@ class Fleet:
     async def run(self) -> None:
         """Run all nodes to their ends; results are sent as long as any node lives, and a moment longer.
 
-        A cancellation aborts all nodes and is passed on when they have ended.
+        A cancellation aborts all nodes and is passed on when they have ended; so is a defect that ends the sending
+        or the proxy checks.
         """
         end, loop = Signal(), asyncio.get_running_loop()
         beside = [
@@ -99,9 +102,10 @@ class Fleet:
 async def assembled(
     nodes: Sequence[NodeSpec], policies: Policies, deployment: Deployment, ground: Ground
 ) -> AsyncIterator[Fleet]:
-    """Wire a fleet of these nodes, ready to run within the block."""
+    """Wire a fleet of these nodes, ready to run within the block; nothing is sent before `Fleet.run`."""
     clock, chance, events = ground.clock, ground.random, ground.events
     stopping = Signal()
+    turnstile = Turnstile(policies.stagger.return_s / max(1, len(nodes)))
     async with AsyncExitStack() as stack:
         sender = Sender(ground.outbox, clock, chance, events, policies.outbox)
         auth = AuthHealthMonitor(policies.auth, events, chance)
@@ -121,9 +125,8 @@ async def assembled(
                 ground.transports,
                 deployment,
                 ClientPolicy(policies.retry, policies.timeouts, policies.session),
-                ClientSurroundings(auth, clock, chance, events, ground.tokens),
+                ClientSurroundings(auth, clock, chance, events, ground.tokens, ground.remember, turnstile),
                 stopping,
-                ground.remember,
             ),
             executor=ground.executor,
             sender=sender,

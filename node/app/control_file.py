@@ -37,7 +37,7 @@ def control_file(state_dir: Path, handshake: Handshake) -> Iterator[None]:
 
 
 def _write(path: Path, handshake: Handshake) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -24,7 +24,7 @@ _ASK_AGAIN: Final = BackOff(base_s=0.2, cap_s=2.0)
 
 
 class Developer:
-    """Submits jobs with an api_key and fetches their results."""
+    """Submits jobs with an api_key and fetches their results. No error's text repeats the key."""
 
     def __init__(self, transport: Transport, gateway_url: str, api_key: Secret, random: Random) -> None:
         self._transport = transport
@@ -34,11 +34,14 @@ class Developer:
         self._random = random
 
     async def submit(self, prompt: str, model: str, max_output: int, temperature: float | None) -> str:
-        """Submit one prompt; the job's id.
+        """Submit one prompt, once, within 30 s; the job's id.
+
+        ``max_output`` is in tokens, 0 or less asks for no limit; ``temperature`` None is the engine's own.
 
         Raises:
             TransportError: the gateway does not answer.
-            StepRefused: it does not take the job.
+            StepRefused: it does not take the job, for now or for good.
+            ValueError: the model's name is empty, or a text has no form in UTF-8.
         """
         message = InputMessage(role="user", content=prompt)
         body = JobRequest(model=model, messages=[message], max_output=max_output, temperature=temperature)
@@ -46,7 +49,9 @@ class Developer:
         return _expect(judged, JobTicket).job_id
 
     async def result(self, job_id: str, timeout_s: float, on_wait: Callable[[], None] = lambda: None) -> JobOutcome:
-        """Wait for a job's result, asking again and again; passing faults are waited out.
+        """Wait for a job's result, ``timeout_s`` at most, asking again and again; passing faults are waited out.
+
+        ``on_wait`` is called each time that there is none yet. A job that failed has a result, too.
 
         Raises:
             TimedOut: there is none in time.

@@ -10,7 +10,7 @@ from node.ports.executor import Executor, Partials
 
 
 class LoggedExecutor:
-    """Tells ``log`` of every answer: executor, model, prompt and text."""
+    """Tells ``log`` of every answer: executor, model, prompt and text. Jobs that are not answered are not told."""
 
     def __init__(self, executor: Executor, log: Callable[[str, str, str, str], None]) -> None:
         self._executor = executor

@@ -19,7 +19,10 @@ from node.settings.model import Settings
 def build_executors(
     settings: Settings, book: PromptBook, tls: ssl.SSLContext, clock: Clock, random: Random, events: EventSink
 ) -> Executor:
-    """One executor that gives each job to the first of the configured ones that takes it."""
+    """One executor that gives each job to the first of the configured ones that takes it; closing it closes all.
+
+    No engine is contacted yet.
+    """
     makers: Mapping[str, Callable[[], Executor]] = {
         "stored": lambda: _stored(settings, book, random),
         "ollama": lambda: _ollama(settings, tls, clock, events),

@@ -14,6 +14,7 @@ from node.app.exchange_log import LoggedExecutor
 from node.app.executors import build_executors
 from node.app.plan import FleetPlan
 from node.app.telemetry import Telemetry
+from node.domain.errors import StorageUnavailable
 from node.gateway.deployment import Deployment
 from node.gateway.httpx_transport import HttpxTransportFactory
 from node.gateway.keys import PublishedKeys, TokenTimesReader, UnverifiedTokens, VerifiedTokens
@@ -35,8 +36,10 @@ async def open_fleet(
 ) -> AsyncIterator[Fleet]:
     """Put a fleet together for this gateway, ready to run within the block.
 
+    ``echo_url`` is the sandbox's own, empty where another gateway is used.
+
     Raises:
-        InvalidInput: the CA file or a key is not usable.
+        InvalidInput: the CA file is not usable.
         StorageInUse: another process uses the outbox.
         StorageUnavailable: the outbox cannot be opened.
     """
@@ -48,7 +51,7 @@ async def open_fleet(
     )
     clock, chance, events = SystemClock(), random.Random(plan.seed), telemetry.bus
     async with AsyncExitStack() as stack:
-        outbox = await SqliteOutbox.open(plan.state_dir / OUTBOX_FILE, policies.outbox, clock, events)
+        outbox = await SqliteOutbox.open(_outbox_file(plan.state_dir), policies.outbox, clock, events)
         stack.push_async_callback(outbox.aclose)
         executor = build_executors(settings, plan.prompts, tls, clock, chance, events)
         stack.push_async_callback(executor.aclose)
@@ -68,6 +71,17 @@ async def open_fleet(
         )
         deployment = Deployment(gateway_url, auth_url, gateway.node_version)
         yield await stack.enter_async_context(assembled(plan.nodes, policies, deployment, ground))
+
+
+def _outbox_file(state_dir: Path) -> Path:
+    """The outbox's file, in a folder that is its owner's alone: what is in it tells the developers' keys."""
+    path = state_dir / OUTBOX_FILE
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.chmod(0o700)
+    except OSError as error:
+        raise StorageUnavailable(f"{path.parent}: {error.strerror}") from error
+    return path
 
 
 def _token_reader(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from node.app.control_file import control_file
 from node.domain.events import Crash
+from node.domain.secret import Secret
 from node.manager.shutdown import ShutdownSignals
 from node.runtime.signals import Signal
 from node.sandbox.assembly import Sandbox, served_sandbox, system_surroundings
@@ -17,16 +18,26 @@ from node.sandbox.policy import SandboxPolicy
 
 
 async def serve_gateway(
-    policy: SandboxPolicy, state_dir: Path, say: Callable[[str], None], report_s: float, exit_code: int
+    policy: SandboxPolicy,
+    state_dir: Path,
+    say: Callable[[str], None],
+    remember: Callable[[Secret], None],
+    report_s: float,
+    exit_code: int,
 ) -> None:
     """Serve until SIGINT or SIGTERM; every ``report_s`` seconds tell how things stand.
+
+    ``remember`` is told of the gateway's own secrets before anything is said.
+    A third signal ends the process at once, with ``exit_code``. While it serves it is found by `read_control_file`.
 
     Raises:
         InvalidInput: the address cannot be had.
         StorageInUse: another gateway holds the data folder.
-        StorageUnavailable: the data folder cannot be read or written.
+        StorageUnavailable: the data folder cannot be read or written, or the state folder not written.
     """
     around = system_surroundings(policy, _report_crash)
+    for secret in (around.secret, around.control_token, *policy.secrets()):
+        remember(secret)
     stop = Signal()
     async with served_sandbox(policy, around) as (sandbox, handle):
         handshake = Handshake(url=handle.url, control_token=around.control_token, pid=os.getpid())

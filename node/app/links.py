@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from node.domain.identity import NodeSpec
@@ -21,7 +21,10 @@ from node.sources.gateway import GatewaySource
 
 
 class _MaskedSource:
-    """A source whose jobs' secrets are made known to the logs before anything can be said about them."""
+    """A source whose jobs' secrets are made known to the logs before anything can be said about them.
+
+    Those of a result may come from the disk, from an earlier run.
+    """
 
     def __init__(self, source: JobSource, remember: Callable[[Secret], None]) -> None:
         self._source = source
@@ -34,12 +37,16 @@ class _MaskedSource:
     async def claim(self) -> Job | None:
         job = await self._source.claim()
         if job is not None:
-            for secret in job.receipt.values():
-                self._remember(secret)
+            self._remember_all(job.receipt)
         return job
 
     async def settle(self, finished: FinishedJob) -> Verdict:
+        self._remember_all(finished.receipt)
         return await self._source.settle(finished)
+
+    def _remember_all(self, receipt: Mapping[str, Secret]) -> None:
+        for secret in receipt.values():
+            self._remember(secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +70,10 @@ class GatewayLinks:
     policy: ClientPolicy
     surroundings: Surroundings
     stop: Signal
-    remember: Callable[[Secret], None]
 
     def open(self, spec: NodeSpec, proxy: ProxyAddress | None, on_lost: Callable[[], None]) -> GatewayLink:
         """See `node.ports.membership.LinkFactory.open`."""
         transport = self.transports.open(proxy)
         client = GatewayClient(spec, transport, self.deployment, self.policy, self.surroundings, self.stop, on_lost)
         source = GatewaySource(client, self.surroundings.events, self.deployment.node_version, self.policy.timeouts)
-        return GatewayLink(client, _MaskedSource(source, self.remember))
+        return GatewayLink(client, _MaskedSource(source, self.surroundings.remember))

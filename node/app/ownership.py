@@ -10,7 +10,9 @@ from node.domain.errors import NotAllowed
 
 
 def check_own(urls: Iterable[str], owned: Iterable[str]) -> None:
-    """Let pass what is on loopback or listed.
+    """Let pass what is on loopback or listed: addresses are compared by scheme, host and port.
+
+    ``localhost`` counts as loopback; no other name does, since none is looked up.
 
     Raises:
         NotAllowed: one of the addresses is neither; the message says how to declare it.

@@ -22,8 +22,8 @@ from node.settings.model import Settings
 class FleetPlan:
     """Settings and files of one run. ``warnings`` are faults of rows, lines and cells that were left out.
 
-    ``state_dir`` is absolute. ``seed`` decides every draw of the fleet and of the sandbox; None: another one
-    each time.
+    ``simulated_roster`` says that there is no roster and the nodes were made up. ``state_dir`` is absolute. ``seed``
+    decides every draw of the fleet and of the sandbox; None: another one each time.
     """
 
     settings: Settings
@@ -41,18 +41,17 @@ class FleetPlan:
         return not self.settings.gateway.url
 
     def secrets(self) -> Iterable[Secret]:
-        """All that must not appear anywhere."""
+        """All secrets that the files and settings hold, empty ones included: none may appear anywhere."""
         for spec in self.nodes:
             yield spec.identity.secret
-            if spec.proxy is not None:
-                yield spec.proxy.password
-        for proxy in self.proxies:
+        for proxy in (*self.proxies, *(spec.proxy for spec in self.nodes if spec.proxy is not None)):
             yield proxy.password
+            yield proxy.credentials
         yield self.settings.gateway.jwt_key
 
 
 def plan_fleet(loaded: Loaded, cwd: Path, seed: int | None = None) -> FleetPlan:
-    """Read the files that the settings name and check that the gateway may be simulated against.
+    """Read the files that the settings name and check that the gateway may be simulated against. Reading blocks.
 
     Raises:
         InvalidInput: a file cannot be used, or anything is wrong in one and ``fleet.strict`` is set.

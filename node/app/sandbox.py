@@ -26,7 +26,10 @@ _CONTROL_TIMEOUT_S: Final = 5.0
 def sandbox_policy(
     settings: Settings, book: PromptBook, cwd: Path, *, port: int | None = None, seed: int | None = None
 ) -> SandboxPolicy:
-    """How settings want the sandbox, fed with the stored prompts; ``port`` goes before theirs."""
+    """How settings want the sandbox, fed with the stored prompts; ``port`` goes before theirs.
+
+    ``cwd`` is what the data folder is relative to; ``seed`` None draws another one each time.
+    """
     wanted = settings.sandbox
     return SandboxPolicy(
         port=wanted.port if port is None else port,
@@ -65,12 +68,15 @@ class SandboxControl:
     handshake: Handshake
 
     async def ledger(self) -> Mapping[str, Any] | None:
-        """The sums of its ledger, named as in `node.sandbox.ledger.Totals`; None when what answers tells none. Never raises."""
+        """The sums of its ledger, named as in `node.sandbox.ledger.Totals`; None when what answers tells none.
+
+        Never raises; takes 5 s at most.
+        """
         sums = await self._ask("GET", "/sandbox/ledger")
         return sums if sums is not None and isinstance(sums.get("lost"), int) else None
 
     async def stop_feeding(self) -> None:
-        """Submit no more jobs."""
+        """Have it submit no more jobs. Never raises: one that does not answer within 5 s feeds on."""
         await self._ask("POST", "/sandbox/feeder", {"running": False})
 
     async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
@@ -95,7 +101,7 @@ class SandboxControl:
 async def running_sandbox(
     plan: FleetPlan, cwd: Path, tasks: TaskOwner, on_line: Callable[[str], object]
 ) -> AsyncIterator[SandboxProcess]:
-    """A sandbox in a process of its own within the block.
+    """A sandbox in a process of its own within the block; see `SandboxProcess.start` and `SandboxProcess.stop`.
 
     Raises:
         SandboxFailed: it did not start.

@@ -22,6 +22,7 @@ from node.gateway.httpx_transport import HttpxTransportFactory
 from node.gateway.tls import client_context
 from node.manager.shutdown import ShutdownSignals
 from node.observability.log_files import Topic
+from node.observability.redaction import Redactor
 from node.ports.transport import Request, Transport
 from node.protocol.routes import Step
 from node.runtime.signals import Signal
@@ -36,17 +37,20 @@ class Display(Protocol):
     """What shows a run to people while it lasts."""
 
     def say(self, text: str) -> None:
-        """Tell something that matters to whoever started the run."""
+        """Tell something that matters to whoever started the run; returns at once."""
         ...
 
     async def watch(self, fleet: Fleet, telemetry: Telemetry, stop: Signal) -> None:
-        """Show the fleet until ``stop`` is set."""
+        """Show the fleet until ``stop`` is set, and return soon after: the run's end waits for it."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """The gateway of a run; ``control`` finds the way to its ledger where it is a sandbox on this machine."""
+    """The gateway of a run; ``control`` finds the way to its ledger where it is a sandbox on this machine, else None.
+
+    ``echo_url`` is its own IP echo, empty where it has none; ``feeds_for_us`` says that its feeder ends with the run.
+    """
 
     url: str
     auth_url: str
@@ -92,26 +96,29 @@ class _StopOrders:
 class Simulation:
     """One run of ``python main.py simulate``.
 
-    ``duration_s`` None runs until it is told to stop; ``console`` gets log lines where nothing else is shown.
+    It drains after ``duration_s``; None runs until a signal. The first SIGINT or SIGTERM drains too, the second
+    aborts, the third ends the process with ``exit_code_at_third_signal``. ``console`` gets the log's errors; None
+    where a live screen is shown.
     """
 
     plan: FleetPlan
     cwd: Path
     display: Display
+    redactor: Redactor
     exit_code_at_third_signal: int
     duration_s: float | None = None
     console: TextIO | None = None
 
     async def run(self) -> Outcome:
-        """Run to the end, whatever ends it.
+        """Run to the end, whatever ends it. Nodes that fail do not raise: the outcome tells of them.
 
         Raises:
             SandboxFailed: the bundled gateway did not start.
             StorageInUse, StorageUnavailable: the outbox cannot be used.
-            InvalidInput: the CA file or a key cannot be used.
+            InvalidInput: the CA file cannot be used.
         """
         orders = _StopOrders(self.display)
-        async with open_telemetry(self.plan, self.console) as telemetry:
+        async with open_telemetry(self.plan, self.console, self.redactor) as telemetry:
             tasks = TaskOwner(telemetry.bus.emit)
             with ShutdownSignals(orders.drain, orders.abort, self.exit_code_at_third_signal):
                 try:
@@ -133,7 +140,7 @@ class Simulation:
             running_sandbox(self.plan, self.cwd, tasks, lambda line: logger.warning("sandbox", line=line)) as process,
             _direct_transport(self.plan.settings) as transport,
         ):
-            telemetry.redactor.register(process.handshake.control_token)
+            self.redactor.register(process.handshake.control_token)
             url = process.handshake.url
             self.display.say(f"No gateway is configured: a sandbox gateway runs at {url} and is fed with jobs.")
             tasks.start(self._watch_sandbox(process), "watch the sandbox")
@@ -142,7 +149,10 @@ class Simulation:
 
     def _found(self, transport: Transport) -> SandboxControl | None:
         handshake = read_control_file(self.plan.state_dir, self.plan.settings.gateway.url)
-        return None if handshake is None else SandboxControl(transport, handshake)
+        if handshake is None:
+            return None
+        self.redactor.register(handshake.control_token)
+        return SandboxControl(transport, handshake)
 
     async def _watch_sandbox(self, process: SandboxProcess) -> None:
         code = await process.wait()

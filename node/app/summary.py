@@ -36,7 +36,7 @@ class Outcome:
 
     @property
     def lost(self) -> int | None:
-        """Jobs that were claimed, never answered and not given to another node, by the gateway's ledger; None: unknown."""
+        """Jobs claimed, never answered and not given to another node, by the gateway's ledger; None: unknown."""
         return None if self.ledger is None else int(self.ledger["lost"])
 
     @property

@@ -39,13 +39,24 @@ class Telemetry:
     logs: Logs
 
 
-@contextlib.asynccontextmanager
-async def open_telemetry(plan: FleetPlan, console: TextIO | None) -> AsyncIterator[Telemetry]:
-    """Listen within the block. With ``console`` the log's lines go there too, errors alone."""
-    clock = SystemClock()
+def redactor_for(plan: FleetPlan) -> Redactor:
+    """What masks all secrets that the plan holds."""
     redactor = Redactor()
     for secret in plan.secrets():
         redactor.register(secret)
+    return redactor
+
+
+@contextlib.asynccontextmanager
+async def open_telemetry(plan: FleetPlan, console: TextIO | None, redactor: Redactor) -> AsyncIterator[Telemetry]:
+    """Listen within the block. With ``console`` the log's lines go there too, errors alone.
+
+    Logs that cannot be written do not raise: that is told on standard error.
+    """
+    clock = SystemClock()
+    with contextlib.suppress(OSError):
+        # Whoever cannot write there says so by themselves.
+        plan.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     wanted = plan.settings.logging
     policy = LogPolicy(
         folder=plan.state_dir / LOG_FOLDER,

@@ -13,7 +13,7 @@ from node.monitors.histogram import Latency
 
 
 def exit_code(outcome: Outcome) -> ExitCode:
-    """How the run is judged: the worst thing first."""
+    """How the run is judged: the worst thing counts, which is a job lost, then all refused, then results unsent."""
     if outcome.lost or outcome.view.jobs.unkept:
         return ExitCode.LOST
     if outcome.all_refused:
@@ -44,7 +44,7 @@ def closing_table(outcome: Outcome) -> Table:
 
 
 def closing_lines(outcome: Outcome, state_dir: Path) -> Iterator[str]:
-    """What the operator should know or do now."""
+    """What the operator should know or do now; nothing when all is well."""
     if outcome.all_refused:
         yield "Every node's identity was refused: check node_id, secret, account_id and pub_key in the roster."
     if outcome.unsent:

@@ -11,7 +11,7 @@ class ExitCode(IntEnum):
     OK = 0
     """Done, and nothing lost."""
     DEFECT = 1
-    """A defect of the program; the message names the log file."""
+    """A defect of the program, told with its traceback."""
     USAGE = 2
     """A flag or argument that does not exist or does not fit."""
     INVALID_INPUT = 3
@@ -19,7 +19,7 @@ class ExitCode(IntEnum):
     NOT_ALLOWED = 4
     """Simulated nodes towards a gateway that is not declared as the operator's own."""
     UNREACHABLE = 5
-    """The gateway, or the sandbox that should have been started, does not answer."""
+    """The gateway, or the sandbox that should have been started, does not answer, or refuses what was asked."""
     STORAGE = 6
     """The outbox or another file cannot be used: in use by another process, or the disk does not take it."""
     UNSENT = 7
@@ -27,7 +27,7 @@ class ExitCode(IntEnum):
     REFUSED = 8
     """Every node's identity was refused."""
     LOST = 9
-    """A claimed job has no accepted result and was not given to another node, by the gateway's own ledger."""
+    """A claimed job has no accepted result and no other node by the gateway's own ledger, or its result was not put on disk."""
     JOB_FAILED = 10
     """The submitted job was answered with an error."""
     SETUP = 78

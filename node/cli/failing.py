@@ -14,7 +14,11 @@ from node.domain.errors import InvalidInput, NotAllowed, SandboxFailed, StepFail
 
 @contextlib.contextmanager
 def failures_told() -> Iterator[None]:
-    """Turn what goes wrong within the block into words on stderr and the exit code that belongs to it."""
+    """Turn what goes wrong within the block into words on stderr and the exit code that belongs to it.
+
+    Raises:
+        typer.Exit: in place of a `NodeError` that has a code of its own; any other error passes as it is.
+    """
     try:
         yield
     except InvalidInput as error:

@@ -17,7 +17,11 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 def duration(text: str | float) -> float:
-    """Seconds in ``30s``, ``5m``, ``1.5h``, ``500ms``, ``1d`` or a bare number of seconds; a default passes as it is."""
+    """Seconds in ``30s``, ``5m``, ``1.5h``, ``500ms``, ``1d`` or a bare number of seconds; a default passes as it is.
+
+    Raises:
+        typer.BadParameter: the text is none of these, or not above 0.
+    """
     if isinstance(text, float):
         return text
     match = _DURATION.fullmatch(text.strip().lower())
@@ -27,7 +31,11 @@ def duration(text: str | float) -> float:
 
 
 def assignment(text: str) -> str:
-    """A setting given as ``section.key=value``, unchanged."""
+    """A setting given as ``section.key=value``, unchanged; whether there is such a setting is not looked at.
+
+    Raises:
+        typer.BadParameter: the text is not of that form.
+    """
     name, equals, _ = text.partition("=")
     if not equals or not name.strip():
         raise typer.BadParameter(f"{text!r} is not of the form section.key=value")

@@ -27,10 +27,11 @@ T = TypeVar("T")
 
 
 def list_outbox(flags: Mapping[str, object], config_file: Path | None, profile: str | None, *, as_json: bool) -> None:
-    """Print all that is kept.
+    """Print all that is kept, unsent results first, each kind from the oldest on.
 
     Raises:
         StorageInUse: a run uses the outbox.
+        StorageUnavailable: it cannot be read.
         InvalidInput: there is no outbox, or the settings cannot be used.
     """
 
@@ -55,11 +56,12 @@ def retry_dead(
     *,
     everything: bool,
 ) -> None:
-    """Revive dead letters, those named or all.
+    """Revive dead letters, those of the ``jobs`` named or all.
 
     Raises:
         StorageInUse: a run uses the outbox.
-        InvalidInput: none is named, or the settings cannot be used.
+        StorageUnavailable: the disk does not take it; those revived before stay so.
+        InvalidInput: none is named, or one that is not there; there is no outbox, or the settings cannot be used.
     """
 
     async def revive(outbox: SqliteOutbox) -> int:
@@ -78,11 +80,12 @@ def drop_results(
     *,
     everything_dead: bool,
 ) -> None:
-    """Remove results: those named, unsent or dead, or all dead letters.
+    """Remove results: those of the ``jobs`` named, unsent or dead, or all dead letters.
 
     Raises:
         StorageInUse: a run uses the outbox.
-        InvalidInput: none is named, or the settings cannot be used.
+        StorageUnavailable: the disk does not take it; those removed before stay so.
+        InvalidInput: none is named, or one that is not there; there is no outbox, or the settings cannot be used.
     """
 
     async def remove(outbox: SqliteOutbox) -> int:

@@ -1,12 +1,22 @@
-"""The console that everything is printed on."""
+"""Where everything is printed."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+from collections.abc import Callable
+from typing import TextIO, cast
 
 from rich.console import Console
+
+from node.observability.masked_stream import MaskedStream
+
+
+def mask_output(redact: Callable[[str], str]) -> None:
+    """Mask whatever is printed from now on, by anybody, until the program ends: its last words, too."""
+    sys.stdout = cast("TextIO", MaskedStream(sys.stdout, redact))
+    sys.stderr = cast("TextIO", MaskedStream(sys.stderr, redact))
 
 
 class OutputConsole(Console):

@@ -49,7 +49,7 @@ class PlainDisplay:
 
 
 def json_line(event: str, **fields: object) -> str:
-    """One line of the output of a run whose logs are JSON."""
+    """One line of the output of a run whose logs are JSON: the fields, and ``timestamp`` (UTC, ISO 8601)."""
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
     return json.dumps({"timestamp": at, "event": event, **fields})
 

@@ -16,10 +16,11 @@ from node.app.event_loop import new_event_loop
 from node.app.plan import FleetPlan, plan_fleet
 from node.app.simulation import Display, Simulation
 from node.app.summary import Outcome, summarize
+from node.app.telemetry import redactor_for
 from node.cli.closing import closing_lines, closing_table, exit_code
 from node.cli.dashboard import Dashboard
 from node.cli.exit_codes import ExitCode
-from node.cli.output import OutputConsole
+from node.cli.output import OutputConsole, mask_output
 from node.cli.plain import PlainDisplay, json_line
 from node.domain.errors import InputFault, InvalidInput
 from node.settings.load import load
@@ -27,7 +28,11 @@ from node.settings.load import load
 
 @dataclass(frozen=True, slots=True)
 class SimulationOptions:
-    """What was asked for on the command line."""
+    """What was asked for on the command line.
+
+    ``flags`` are settings by their dotted names. ``duration_s`` None runs until a signal, ``seed`` None draws another
+    one each time, ``summary`` None writes no file.
+    """
 
     flags: Mapping[str, object]
     config_file: Path | None
@@ -39,7 +44,7 @@ class SimulationOptions:
 
 
 def run_simulation(options: SimulationOptions) -> ExitCode:
-    """Run it and tell how it ended.
+    """Run it, print how it ended, and return the exit code that says so; see `node.cli.closing.exit_code`.
 
     Raises:
         NodeError: it could not be started; its subclasses say why.
@@ -50,6 +55,8 @@ def run_simulation(options: SimulationOptions) -> ExitCode:
     )
     plan = plan_fleet(loaded, cwd, options.seed)
     _check_writable(options.summary)
+    redactor = redactor_for(plan)
+    mask_output(redactor.redact)
     console = OutputConsole(highlight=False)
     live = options.dashboard and console.is_terminal
     display: Display = Dashboard(console, options.duration_s) if live else PlainDisplay(console, plan.settings)
@@ -58,6 +65,7 @@ def run_simulation(options: SimulationOptions) -> ExitCode:
         plan,
         cwd,
         display,
+        redactor,
         exit_code_at_third_signal=ExitCode.INTERRUPTED,
         duration_s=options.duration_s,
         console=None if live else sys.stderr,

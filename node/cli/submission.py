@@ -27,7 +27,11 @@ from node.settings.model import Settings
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of whom."""
+    """What is asked, and how long its answer is awaited.
+
+    A ``prompt`` of ``-`` is read from standard input. ``max_output`` is in tokens, 0 asks for no limit;
+    ``temperature`` None is the engine's own.
+    """
 
     prompt: str = field(repr=False)
     model: str
@@ -40,10 +44,12 @@ class Question:
 def run_submission(
     question: Question, flags: Mapping[str, object], config_file: Path | None, profile: str | None, *, as_json: bool
 ) -> ExitCode:
-    """Submit, wait and print; OK when the job succeeded.
+    """Submit, wait and print; `ExitCode.OK` when the job succeeded, otherwise `ExitCode.JOB_FAILED`.
 
     Raises:
-        NodeError: there is no gateway, or it does not take the job; its subclasses say why.
+        InvalidInput: settings or question cannot be used, or no gateway is named and none runs here.
+        TransportError: the gateway does not answer, or (`TimedOut`) there is no result in time.
+        StepRefused: the gateway does not take the job.
     """
     cwd = Path.cwd()
     settings = load(config_file=config_file, profile=profile, flags=flags, environ=os.environ, cwd=cwd).settings

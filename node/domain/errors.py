@@ -5,7 +5,7 @@
     NodeError
     ├── IllegalTransition       a state machine was fed what its table does not list: a defect
     ├── InvalidInput            settings, roster, proxies or flags: all faults at once
-    ├── NotAllowed              simulated identities or answers towards a gateway that is not the operator's
+    ├── NotAllowed              simulated identities or answers towards what is not the operator's own
     ├── SandboxFailed           the bundled gateway's process did not start
     ├── TokenUnreadable         a session's token is no JWT, or not signed as it must be
     ├── TransportError          an exchange brought no usable reply
@@ -20,7 +20,7 @@
     │   ├── StepRefused             the other side said no, for good
     │   ├── IdentityRefused         … to the node's secret or identity
     │   ├── SessionLost             the token is denied and was not to be renewed
-    │   └── StepFault               attempts used up, or an answer that ends the session
+    │   └── StepFault               attempts used up, an answer that ends the session, or the node is stopping
     ├── ExecutorError           a job could not be executed
     │   ├── Declined                not this executor's: the next may try
     │   ├── EngineFailed            the engine said so, or broke off
@@ -65,7 +65,7 @@ class InputFault:
 
 
 class InvalidInput(NodeError):
-    """What an operator wrote is not usable; holds every fault that was found."""
+    """What an operator wrote is not usable; ``faults`` holds all that is wrong with it, the message a line for each."""
 
     def __init__(self, faults: Sequence[InputFault]) -> None:
         self.faults = tuple(faults)
@@ -73,7 +73,7 @@ class InvalidInput(NodeError):
 
 
 class NotAllowed(NodeError):
-    """Simulated identities or answers were pointed at a gateway that the operator does not declare as their own."""
+    """Simulated identities or answers were pointed at a gateway or auth service not declared as the operator's own."""
 
 
 class SandboxFailed(NodeError):
@@ -89,7 +89,7 @@ class TransportError(NodeError):
 
 
 class ConnectFailed(TransportError):
-    """Nobody answers there, or the name is unknown; the request was not sent."""
+    """Nobody answers there, the name is unknown, or HTTP cannot carry the request; it was not sent."""
 
 
 class TlsFailed(TransportError):
@@ -101,7 +101,7 @@ class ProxyFailed(TransportError):
 
 
 class TimedOut(TransportError):
-    """The deadline passed; the other side may have acted."""
+    """The exchange's time was over before the reply was whole; the other side may have acted."""
 
 
 class ReplyTooLarge(TransportError):
@@ -113,11 +113,11 @@ class BrokenReply(TransportError):
 
 
 class StepFailed(NodeError):
-    """A step of the protocol did not succeed."""
+    """A step of the protocol did not succeed. The message holds no secret."""
 
 
 class TryLater(StepFailed):
-    """A passing fault. ``retry_after_s`` is the least time to wait, None where the other side named none."""
+    """A passing fault. ``retry_after_s`` is the least time to wait in seconds, None where none was named."""
 
     def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
         self.retry_after_s = retry_after_s
@@ -125,19 +125,19 @@ class TryLater(StepFailed):
 
 
 class StepRefused(StepFailed):
-    """The other side said no, and asking again will not help."""
+    """The other side said no to this step, and asking again will not help."""
 
 
 class IdentityRefused(StepFailed):
-    """The node's secret or identity was denied."""
+    """The node's secret (step 2 of the protocol) or its identity (step 3) was denied."""
 
 
 class SessionLost(StepFailed):
-    """The gateway no longer knows this session."""
+    """There is no session: the gateway does not know it any more, or its token could not be renewed."""
 
 
 class StepFault(StepFailed):
-    """Attempts are used up, or the answer ends the session."""
+    """Attempts are used up, the answer ends the session, or the node is stopping and tries no further."""
 
 
 class ExecutorError(NodeError):
@@ -169,4 +169,19 @@ class StorageFull(StorageError):
 
 
 class StorageUnavailable(StorageError):
-    """The disk does not take what is written: full, failing or read-only."""
+    """The disk or the file cannot be used: full, failing, read-only, damaged, or closed already."""
+
+
+def described(error: BaseException) -> str:
+    """An error's type and, where it is this program's own or the operating system's, what it says.
+
+    The text of any other is left out: it may quote whatever was met, secrets, prompts and answers included.
+    """
+    match error:
+        case NodeError():
+            said = str(error)
+        case OSError(strerror=str(text)):
+            said = text
+        case _:
+            said = ""
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

@@ -1,7 +1,8 @@
 """What happens in a fleet, told to whoever listens.
 
 Events are named tuples: immutable and cheap, since a busy fleet makes tens of thousands a second. None holds
-a secret, a prompt or an answer. Durations are in seconds.
+a secret, a prompt or an answer. Durations are in seconds, attempts count from 1, and a ``reason`` or ``error``
+is a sentence for people, empty where there is none.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class LifeChanged(NamedTuple):
 
 
 class SessionChanged(NamedTuple):
-    """A node's token was granted, is near its end, was denied or dropped."""
+    """A node's token was granted, is near its end, was denied or dropped. ``generation`` counts the grants so far."""
 
     node: NodeId
     state: Session
@@ -33,21 +34,24 @@ class SessionChanged(NamedTuple):
 
 
 class HoldsChanged(NamedTuple):
-    """The reasons for which a node does not claim."""
+    """All reasons for which a node does not claim from now on; with none it claims."""
 
     node: NodeId
     holds: Hold
 
 
 class PollStarted(NamedTuple):
-    """A node asks for work; ``lateness_s`` is how long after the time it was due."""
+    """A node asks for work; ``lateness_s`` is how long after the time it was due and allowed.
+
+    `PollEnded` or `PollFailed` follows, or the end of the session with `LifeChanged`.
+    """
 
     node: NodeId
     lateness_s: float
 
 
 class PollEnded(NamedTuple):
-    """The gateway answered, with a job or none, after ``took_s``."""
+    """The source answered after ``took_s``, with a job or (``job`` is None) without."""
 
     node: NodeId
     took_s: float
@@ -55,7 +59,7 @@ class PollEnded(NamedTuple):
 
 
 class PollFailed(NamedTuple):
-    """A poll did not succeed; the node tries again in ``retry_in_s``."""
+    """A poll did not succeed, after ``took_s``; the node stays in session and tries again in ``retry_in_s``."""
 
     node: NodeId
     took_s: float
@@ -64,7 +68,10 @@ class PollFailed(NamedTuple):
 
 
 class StepEnded(NamedTuple):
-    """A step of the protocol other than the poll ended; ``error`` is empty when it succeeded."""
+    """A step of the protocol other than poll and result ended; ``error`` is empty when it succeeded.
+
+    ``took_s`` is the time of all its ``attempts`` and of the waits between them, but for waits in the auth gate.
+    """
 
     node: NodeId
     step: str
@@ -74,7 +81,7 @@ class StepEnded(NamedTuple):
 
 
 class StepRetried(NamedTuple):
-    """A step failed and will be tried again in ``retry_in_s``."""
+    """This attempt at a step failed, and the next is in ``retry_in_s``."""
 
     node: NodeId
     step: str
@@ -84,14 +91,14 @@ class StepRetried(NamedTuple):
 
 
 class JobClaimed(NamedTuple):
-    """A node received a job and starts to work on it."""
+    """A node received a job and starts to work on it; ``model`` is empty where the job names none."""
 
     key: JobKey
     model: str
 
 
 class JobSkipped(NamedTuple):
-    """A node received a job that it has already run or runs, and does not run it again."""
+    """A node received a job that it runs already or whose result is known, and does not run it again."""
 
     key: JobKey
     reason: str
@@ -100,7 +107,9 @@ class JobSkipped(NamedTuple):
 class JobEnded(NamedTuple):
     """A job has a result, which is kept in the outbox.
 
-    ``executor`` is empty and ``error`` is not when the job failed.
+    ``took_s`` is from the job's receipt to its result. When the job failed ``executor`` is empty, ``error`` is
+    not, and ``model`` is the one asked for instead of the one that ran. ``output_tokens`` is None where the
+    engine does not tell.
     """
 
     key: JobKey
@@ -112,7 +121,10 @@ class JobEnded(NamedTuple):
 
 
 class ResultAccepted(NamedTuple):
-    """The source took a result; ``took_s`` is from the job's receipt, ``already`` if it had it before."""
+    """The source took a result, or (``already``) had it before.
+
+    ``took_s`` is from the job's receipt, be that before a restart; ``attempts`` are those since the last start.
+    """
 
     key: JobKey
     took_s: float
@@ -121,7 +133,7 @@ class ResultAccepted(NamedTuple):
 
 
 class ResultDelayed(NamedTuple):
-    """A result could not be handed over yet; it is tried again in ``retry_in_s``."""
+    """A result could not be handed over, or what became of it not be recorded; tried again in ``retry_in_s``."""
 
     key: JobKey
     attempt: int
@@ -137,14 +149,14 @@ class ResultBuried(NamedTuple):
 
 
 class ResultUnsafe(NamedTuple):
-    """A finished result could not be put on disk yet; the node holds it and its slot, and tries again."""
+    """A finished result could not be put on disk yet; it is held in memory, its slot busy, and tried again."""
 
     key: JobKey
     reason: str
 
 
 class ResultLost(NamedTuple):
-    """A claimed job ended without a kept result: the disk took none until the program had to end."""
+    """A claimed job ended without a kept result: the node had to end before the disk took it, or met a defect."""
 
     key: JobKey
     reason: str
@@ -158,21 +170,25 @@ class PointsChecked(NamedTuple):
 
 
 class ModelsAnnounced(NamedTuple):
-    """A node told the gateway which models it offers."""
+    """A node told the gateway which models it offers, but for the times that a renewed session repeats that."""
 
     node: NodeId
     models: tuple[str, ...]
 
 
 class AuthHealthChanged(NamedTuple):
-    """The auth service is held to be healthy, or not."""
+    """The auth circuit moved to ``state``: "closed" (the service is held to be healthy), "open" or "half-open"."""
 
     state: str
     reason: str
 
 
 class ProxyChecked(NamedTuple):
-    """A proxy was tried: ``error`` is empty when it is good. ``proxy`` is its address without credentials."""
+    """A proxy was checked, or failed a node that uses it; ``error`` is empty when it is good.
+
+    ``took_s`` is the time of the exchange through it, 0 where a node reports. ``proxy`` is its address without
+    credentials.
+    """
 
     proxy: str
     took_s: float
@@ -180,14 +196,14 @@ class ProxyChecked(NamedTuple):
 
 
 class ProxyAssigned(NamedTuple):
-    """A node goes through this proxy from now on."""
+    """A node goes through this proxy from now on: its address without credentials."""
 
     node: NodeId
     proxy: str
 
 
 class EngineChanged(NamedTuple):
-    """An engine was found, or is missing."""
+    """An engine was found, or is missing and ``reason`` says why."""
 
     engine: str
     available: bool
@@ -195,7 +211,10 @@ class EngineChanged(NamedTuple):
 
 
 class EngineCalled(NamedTuple):
-    """An engine answered a request, or failed to; ``error`` is empty when it answered."""
+    """An engine answered a request, failed at it or was cut off; ``error`` is empty when it answered.
+
+    ``output_tokens`` is None where it does not tell. That nobody is there to ask is told by `EngineChanged`.
+    """
 
     engine: str
     model: str
@@ -205,7 +224,7 @@ class EngineCalled(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """Something that people should know and that no other event says."""
+    """Something that people should know and that no other event says; ``topic`` is one of few words."""
 
     topic: str
     text: str
@@ -213,7 +232,7 @@ class Notice(NamedTuple):
 
 
 class Crash(NamedTuple):
-    """A task died of a defect; its owner goes on. ``trace`` has no secrets in it."""
+    """A task died of a defect; its owner goes on. ``trace`` lists lines of code, never values."""
 
     task: str
     error: str

@@ -21,7 +21,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """A machine as the gateway is told of it: ``ram`` and ``vram`` in MB, ``cpu`` in cores."""
+    """A machine as the gateway is told of it in step 4 of the protocol: memory in MB, ``gpu`` and ``os`` by name."""
 
     ram_mb: int
     cpu_cores: int
@@ -32,7 +32,7 @@ class Hardware:
 
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
-    """One row of the roster: a node's identity, hardware, the models it offers and its own proxy, if any."""
+    """One row of the roster: a node's identity, hardware, the models it offers and its own proxy, None without one."""
 
     identity: Identity
     hardware: Hardware

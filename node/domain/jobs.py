@@ -15,18 +15,18 @@ JobKind = Literal["chat"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation."""
+    """One turn of a conversation; ``role`` is "system", "user", "assistant" or what else the asker wrote."""
 
     role: str
-    content: str
+    content: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ChatPayload:
-    """A conversation to answer.
+    """A conversation to answer: one message at least, oldest first.
 
-    ``max_output`` is a number of tokens, None where the asker set no limit; ``temperature`` is None where
-    the engine's own default is to be used.
+    ``max_output`` is a number of tokens, 1 or more, None where the asker set no limit; ``temperature`` is None
+    where the engine's own default is to be used, and else as asked: engines keep it in their bounds.
     """
 
     model: str
@@ -42,7 +42,7 @@ class ChatPayload:
 
 @dataclass(frozen=True, slots=True)
 class MalformedPayload:
-    """A job that cannot be run. It is answered with ``reason`` as its error, never dropped."""
+    """A job that cannot be run: answered with ``reason`` as its error, never dropped. ``model`` may be empty."""
 
     model: str
     reason: str

@@ -20,7 +20,11 @@ class Uniform(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Seconds to draw from, both ends included."""
+    """Seconds to draw from, both ends included.
+
+    Raises:
+        ValueError: an end is below 0, or ``high`` below ``low``.
+    """
 
     low: float
     high: float
@@ -30,7 +34,7 @@ class Range:
             raise ValueError(f"a range runs from 0 upwards, not from {self.low} to {self.high}")
 
     def draw(self, random: Uniform) -> float:
-        """A value between the ends."""
+        """Seconds between the ends."""
         return random.uniform(self.low, self.high)
 
 
@@ -45,11 +49,11 @@ class BackOff:
     cap_s: float = 30.0
 
     def ceiling(self, attempt: int) -> float:
-        """The longest wait after this attempt, which counts from 1."""
+        """The longest wait in seconds after this attempt, which counts from 1."""
         return min(self.cap_s, self.base_s * 2.0 ** min(attempt - 1, 60))
 
     def draw(self, attempt: int, random: Uniform, at_least_s: float | None = None) -> float:
-        """The wait after this attempt.
+        """The wait in seconds after this attempt, which counts from 1.
 
         With ``at_least_s`` (a ``Retry-After``) the jitter is added to it, so that nodes told the same time do
         not come back together; it is honoured up to ten times the cap, since the other side may be wrong.
@@ -60,7 +64,10 @@ class BackOff:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long one step is tried: attempts in all, seconds in all, and the wait between."""
+    """How long one step is tried: attempts in all, seconds in all, and the wait between.
+
+    An attempt that would begin after ``elapsed_s`` is not made; one under way then goes on to its own time-out.
+    """
 
     attempts: int = 5
     elapsed_s: float = 120.0
@@ -69,7 +76,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class StepTimeouts:
-    """The time a single request may take, a step; the protocol's own defaults."""
+    """The time that a single request of each step may take; the defaults are the protocol's (docs/protocol.md)."""
 
     proxy_check_s: float = 10.0
     secret_s: float = 10.0
@@ -84,13 +91,16 @@ class StepTimeouts:
 
 @dataclass(frozen=True, slots=True)
 class SessionPolicy:
-    """When a token is renewed: ``margin_s`` before its end, or at ``margin_share`` of its life if that is later."""
+    """When a token is renewed: before its end by ``margin_s``, or by ``margin_share`` of its life where that is less.
+
+    ``margin_share`` is from 0 to 1.
+    """
 
     margin_s: float = 60.0
     margin_share: float = 0.2
 
     def renew_in(self, lifetime_s: float) -> float:
-        """Seconds from now to the renewal of a token that lives this long."""
+        """Seconds from now to the renewal of a token with this much life left; never below 0."""
         return max(0.0, lifetime_s - min(self.margin_s, lifetime_s * self.margin_share))
 
 
@@ -99,20 +109,26 @@ class NodePolicy:
     """A node's own rhythm."""
 
     slots: int = 1
+    """Jobs at the same time."""
     poll_cycle_s: float = 5.0
+    """From the start of a poll that brought nothing to the start of the next."""
     poll_jitter: float = 0.1
-    """Share of the cycle by which a wait is shortened or lengthened."""
+    """Share of the cycle (0 to 1) by which it is shortened or lengthened at most."""
     poll_failures: int = 5
     """Failed polls in a row that make a fault."""
     back_off: BackOff = field(default_factory=BackOff)
     job_deadline_s: float = 230.0
+    """From a job's receipt, waits for an engine included; what takes longer is answered with an error."""
     models_update: Range = field(default_factory=lambda: Range(7920, 15840))
+    """From one announcement of the models to the next."""
     points_check_s: float = 15840.0
+    """From one check of the points to the next."""
     recovery: Range = field(default_factory=lambda: Range(3600, 14400))
+    """From a fault to the next start; a second at least."""
     refusals: int = 3
     """Denials of secret or identity in a row, the auth service healthy, that make a node FAILED."""
     default_max_output: int = 4096
-    """Tokens, where the job asks for no limit; also the most a job may ask for."""
+    """Tokens, where the job asks for no limit; a job that asks for more is held to it too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,24 +136,31 @@ class StopPolicy:
     """The budget of a graceful stop and of an abort."""
 
     drain_s: float = 60.0
+    """From the call to stop to the end, jobs, sending and leaving included."""
     poll_grace_s: float = 5.0
     """How long a poll under way is awaited: its reply may hold a job."""
     abort_s: float = 5.0
+    """For answering open jobs with an error, putting the answers on disk, and closing."""
 
     @property
     def leave_s(self) -> float:
-        """The last part of the drain, kept for sending results and leaving."""
+        """The last seconds of the drain, kept for sending results and leaving: a quarter of it, 15 at most."""
         return min(15.0, self.drain_s / 4)
 
 
 @dataclass(frozen=True, slots=True)
 class StaggerPolicy:
-    """How starts are spread: an account's first node from ``min_s`` to ``max_s``, its others ``spacing_s`` apart."""
+    """How starts are spread: an account's first node from ``min_s`` to ``max_s``, its others ``spacing_s`` apart.
+
+    Each start is up to ``jitter_s`` later than that.
+    """
 
     min_s: float = 1.0
     max_s: float = 500.0
     spacing_s: float = 5.0
     jitter_s: float = 1.0
+    return_s: float = 40.0
+    """Time over which a whole fleet comes back to a gateway that was away or has forgotten it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +168,9 @@ class OutboxPolicy:
     """The bounds of the outbox and the pace of its sender."""
 
     max_results: int = 100_000
+    """Results that may wait."""
     max_bytes: int = 512 * 1024 * 1024
+    """Bytes that waiting results may have together, as they are stored."""
     expire_s: float = 7 * 24 * 3600.0
     """Age at which an unsent result becomes a dead letter, and a dead letter is removed.
 
@@ -154,6 +179,7 @@ class OutboxPolicy:
     remember_s: float = 300.0
     """How long an accepted key is kept, to know a redelivered job by: one lease."""
     back_off: BackOff = field(default_factory=lambda: BackOff(base_s=0.5, cap_s=30.0))
+    """Between two submissions of a result; they have no end but the result's."""
     per_node: int = 4
     """Results of one node under way at once, to each of its sources."""
     min_free_bytes: int = 64 * 1024 * 1024
@@ -168,30 +194,32 @@ class OutboxPolicy:
 
 @dataclass(frozen=True, slots=True)
 class AuthPolicy:
-    """The circuit before the auth service."""
+    """The circuit before the auth service (step 3 of the protocol)."""
 
     failures: int = 3
     """Failures in a row that open the circuit."""
     open_s: float = 15.0
     """How long it stays open before a probe is let through."""
     open_cap_s: float = 120.0
-    """Failed probes double the time, up to this."""
+    """Failed probes double the time, up to this; a probe that is silent for so long makes room for the next."""
     release_per_s: float = 50.0
-    """Nodes let through a second once the service is back."""
+    """Nodes let through each second once the service is back."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProxyPolicy:
-    """How proxies are judged."""
+    """How proxies are judged (step 1 of the protocol)."""
 
     echo_url: str = "https://api.ipify.org?format=json"
+    """What a GET tells the caller's address, plain or as ``{"ip": …}``."""
     check_s: float = 10.0
+    """Time for one such request, directly or through a proxy."""
     recheck_s: float = 300.0
-    """Age at which a check of a proxy in use is repeated."""
+    """Age at which a good check, and the direct address, are no longer relied on."""
     failures: int = 3
     """Failures in a row that set a proxy aside."""
     cool_down_s: float = 60.0
     """How long a proxy set aside is left alone; doubled each time up to ``cool_down_cap_s``."""
     cool_down_cap_s: float = 3600.0
     retry_s: float = 5.0
-    """Wait between looks for a good proxy while there is none."""
+    """How long a failed proxy that is not set aside is left alone; also the wait between looks while none is good."""

@@ -9,7 +9,7 @@ from node.domain.states import Hold, Life
 
 
 class Presence(Enum):
-    """A node's condition in one word or two."""
+    """A node's condition in one word or two; `describe` says which it is when."""
 
     INITIALIZING = "initializing"
     REGISTERING = "registering"
@@ -26,8 +26,9 @@ class Presence(Enum):
 def describe(life: Life, holds: Hold, *, busy_slots: int, polling: bool) -> Presence:
     """Say in a word what a node is doing.
 
-    Work comes before everything else a running node does: a node that runs a job while it polls for the
-    next one is processing.
+    All of STARTING is "registering", RECOVERING and FAILED are "error". Work comes before everything else that
+    a running node does: one that runs a job while it polls for the next is processing. A pause, a missing engine
+    and a disk that takes nothing are all "paused"; a poll is told only where nothing holds the node back.
     """
     match life:
         case Life.NEW:

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
 from node.domain.secret import Secret
 
 SCHEMES: Final = ("http", "https", "socks5")
+"""How the proxy itself is spoken to."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProxyAddress:
-    """A proxy: its scheme (`SCHEMES`), host, port and, where it asks for them, user and password."""
+    """A proxy: its scheme (`SCHEMES`), host, port and, where it asks for them, user and password.
+
+    ``str`` gives it without user and password, fit for people.
+    """
 
     scheme: str
     host: str
     port: int
-    username: str = ""
+    username: str = field(default="", repr=False)
     password: Secret = Secret("")
 
     @classmethod
     def parse(cls, text: str) -> ProxyAddress:
-        """Read ``[scheme://][username:password@]host:port``; without a scheme it is ``http``.
+        """Read ``[scheme://][username:password@]host:port``, a line of proxies.txt; without a scheme it is ``http``.
 
         Percent-encoded characters in username and password are decoded, so that ``@`` and ``:`` can be
         written there.
@@ -61,6 +65,11 @@ class ProxyAddress:
             return f"{self.scheme}://{self._host_and_port}"
         credentials = f"{quote(self.username, safe='')}:{quote(self.password.reveal(), safe='')}"
         return f"{self.scheme}://{credentials}@{self._host_and_port}"
+
+    @property
+    def credentials(self) -> Secret:
+        """User and password as Basic authentication joins them (RFC 7617); empty where the proxy asks for none."""
+        return Secret(f"{self.username}:{self.password.reveal()}" if self.username else "")
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self._host_and_port}"

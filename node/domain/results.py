@@ -13,11 +13,11 @@ from node.domain.secret import Secret
 class Generation:
     """What an executor made of a job.
 
-    ``executor`` names who made it (``stored``, ``ollama``, …), ``model`` the model that really ran;
-    token counts are None where the engine does not tell.
+    ``executor`` names who made it (``stored``, ``ollama``, …), ``model`` the model that it is answered for: with
+    an engine the one that really ran. Token counts and ``finish_reason`` are None where the engine does not tell.
     """
 
-    text: str
+    text: str = field(repr=False)
     model: str
     executor: str
     prompt_tokens: int | None = None
@@ -34,7 +34,7 @@ class Success:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A job that could not be done, and why: a sentence for the one who asked, free of secrets."""
+    """A job that could not be done, and why: for the one who asked, free of secrets. ``model`` may be empty."""
 
     reason: str
     model: str
@@ -56,7 +56,7 @@ class FinishedJob:
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """What a node has earned, as the gateway tells it: settled and raw."""
+    """What a node has earned, as the gateway tells it in step 8: ``points`` and ``pointsraw``."""
 
     points: float
     raw: float

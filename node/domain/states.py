@@ -1,7 +1,8 @@
 """The two state machines of a node, each an enum of states, one of inputs, and a table.
 
-A pair of state and input that is not in its table is a defect of the program and raises.
-What people read ("idle", "processing", …) is derived from these and stored nowhere: see `describe`.
+A pair of state and input that is not in its table is a defect of the program and raises `IllegalTransition`.
+What people read ("idle", "processing", …) is derived from these and stored nowhere: see
+`node.domain.presence.describe`.
 """
 
 from __future__ import annotations
@@ -19,15 +20,17 @@ class Life(Enum):
 
     NEW = "new"
     STARTING = "starting"
-    """The nine steps of the protocol, the waits for the auth gate and a good proxy included."""
+    """Steps 1 to 5 of the protocol, the waits for the auth gate and a good proxy included."""
     RUNNING = "running"
+    """In session: polls, works, hands results over."""
     RECOVERING = "recovering"
     """Out of session, waiting a drawn delay; open jobs run on to their deadline."""
     DRAINING = "draining"
-    """No new jobs; open ones finish."""
+    """No new jobs; open ones finish, results are sent, the node leaves."""
     STOPPED = "stopped"
+    """Told to stop, and out of session; open jobs may still be ending."""
     FAILED = "failed"
-    """The identity was refused three registrations in a row while the auth service was healthy."""
+    """Secret or identity was refused ``NodePolicy.refusals`` times in a row while the auth service was healthy."""
 
     @property
     def is_over(self) -> bool:
@@ -40,13 +43,19 @@ class LifeInput(Enum):
 
     START = "start"
     READY = "ready"
+    """Step 5 is done: the node is in session."""
     FAULT = "fault"
+    """A step failed for good, or the program has a defect."""
     REFUSED = "refused"
+    """The last refusal that makes a node FAILED."""
     SESSION_LOST = "session lost"
     ELAPSED = "elapsed"
+    """The recovery delay is over."""
     DRAIN = "drain"
     DRAINED = "drained"
+    """All open jobs ended in the drain's time."""
     DEADLINE = "deadline"
+    """They did not: what was open is answered with an error."""
     ABORT = "abort"
 
 
@@ -56,7 +65,7 @@ class Session(Enum):
     NONE = "none"
     VALID = "valid"
     EXPIRING = "expiring"
-    """Still good, and about to be renewed."""
+    """Still good, and being renewed before its end."""
     REJECTED = "rejected"
     """Denied by the gateway before its time; being renewed."""
 
@@ -67,7 +76,9 @@ class SessionInput(Enum):
     GRANTED = "granted"
     NEAR_EXPIRY = "near expiry"
     DENIED = "denied"
+    """The gateway refused a request with this token."""
     DROPPED = "dropped"
+    """Lost, or given up by leaving."""
 
 
 LIFE_TABLE: Final[Mapping[tuple[Life, LifeInput], Life]] = MappingProxyType(
@@ -94,6 +105,7 @@ LIFE_TABLE: Final[Mapping[tuple[Life, LifeInput], Life]] = MappingProxyType(
         (Life.DRAINING, LifeInput.ABORT): Life.STOPPED,
     }
 )
+"""Every move of a life; STOPPED and FAILED have none."""
 
 SESSION_TABLE: Final[Mapping[tuple[Session, SessionInput], Session]] = MappingProxyType(
     {
@@ -109,6 +121,7 @@ SESSION_TABLE: Final[Mapping[tuple[Session, SessionInput], Session]] = MappingPr
         (Session.REJECTED, SessionInput.DROPPED): Session.NONE,
     }
 )
+"""Every move of a token."""
 
 StateT = TypeVar("StateT", bound=Enum)
 InputT = TypeVar("InputT", bound=Enum)
@@ -145,8 +158,13 @@ class Hold(Flag):
 
     NOTHING = 0
     BACK_OFF = auto()
+    """The last poll failed, and the wait after it is not over."""
     PAUSED = auto()
+    """Somebody paused the node."""
     NO_SLOT = auto()
+    """All slots are busy."""
     ENGINE = auto()
+    """No healthy engine."""
     DISK = auto()
+    """The outbox takes no results."""
     DRAINING = auto()

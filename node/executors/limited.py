@@ -13,8 +13,8 @@ from node.ports.executor import Executor, Partials
 class Limited:
     """Lets ``limit`` calls run at once; others wait in the order of their coming.
 
-    One object for a whole fleet makes the limit fleet-wide. ``max_waiting`` bounds the queue, None leaves it
-    open. The wait counts against the caller's deadline, whose cancellation takes it out of the queue.
+    One object for a whole fleet makes the limit, 1 or more, fleet-wide. ``max_waiting`` bounds the queue, None
+    leaves it open. The wait counts against the caller's deadline, whose cancellation takes it out of the queue.
     """
 
     def __init__(self, executor: Executor, limit: int, max_waiting: int | None = None) -> None:

@@ -16,7 +16,8 @@ _ESCAPED: Final = ((b"\xc2\x85", b"\\u0085"), (b"\xe2\x80\xa8", b"\\u2028"), (b"
 class NdjsonStream(httpx.AsyncByteStream):
     """Passes on whole lines of newline-delimited JSON: without blank ones, and such that only a line feed ends a line.
 
-    Raises:
+    The body must not be compressed. Iterating it raises what the connection does, and:
+
         EngineFailed: the body has more than ``max_bytes``.
     """
 
@@ -38,7 +39,7 @@ class NdjsonStream(httpx.AsyncByteStream):
             yield _escaped(rest)
 
     async def aclose(self) -> None:
-        """Close the connection's side of it."""
+        """Close the body that it reads."""
         await self._body.aclose()
 
 

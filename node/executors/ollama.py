@@ -43,11 +43,16 @@ _UNREADABLE: Final = (ValueError, TypeError, AttributeError, RecursionError)
 class OllamaPolicy:
     """How Ollama is used.
 
+    ``base_url`` is ``http`` or ``https``, host and port, with a path if need be.
     ``max_output`` is the most tokens of an answer, and what is asked for where a job sets no limit.
     ``concurrency`` is how many calls run at once at most: the limit of `Limited` around it.
+    ``connect_s`` is the time for making a connection, and as much again for its TLS handshake.
     ``model_override`` is asked for in place of every job's model; empty: the job's own.
     ``keep_alive`` is how long the model stays loaded: seconds, or a Go duration such as ``5m``; None: the
     engine's default. ``think`` is sent where it is set: models that think do so unless told False.
+
+    Raises:
+        ValueError: the URL is not such a one, or ``max_output`` or ``concurrency`` is below 1.
     """
 
     base_url: str = "http://127.0.0.1:11434"
@@ -61,8 +66,13 @@ class OllamaPolicy:
     think: bool | None = None
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        try:
+            parts = urlsplit(self.base_url)
+            port = parts.port
+        except ValueError:
+            # Not chained: it quotes what stands where a port should, which may be a password.
+            raise ValueError("an engine's URL is http://host:port; its port, or what is in front, is none") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
             raise ValueError(f"an engine's URL is http://host:port, not {self.place}")
         if self.max_output < 1 or self.concurrency < 1:
             raise ValueError("an answer has one token at least, and one call runs at least")
@@ -97,7 +107,17 @@ class OllamaExecutor:
         return "ollama"
 
     async def execute(self, payload: ChatPayload, partials: Partials | None = None) -> Generation:
-        """See `node.ports.executor.Executor.execute`. Sets no deadline: the caller's cancellation ends it."""
+        """See `node.ports.executor.Executor.execute`. Sets no deadline: the caller's cancellation ends it.
+
+        The temperature is held between 0 and 1. An answer counts only with the engine's final part, and with
+        1 MiB and 1 KiB for each token of ``max_output`` at most. Every call that reached the engine is told as an
+        `EngineCalled`.
+
+        Raises:
+            Declined: the engine is missing or does not have the model, or `aclose` was called.
+            EngineFailed: any other error, an answer that broke off or is too long, or one of thinking alone.
+            EngineOverloaded: HTTP 429 or 503.
+        """
         if self._closed:
             raise Declined("ollama is closed")
         await self._look_for_engine()

@@ -10,8 +10,8 @@ from node.ports.events import EventSink
 class EnginePresence:
     """Remembers that an engine is missing, so that a fleet does not hammer a dead port, and tells of changes.
 
-    Nothing is known at first; from then on every change is one `EngineChanged`. While the engine is missing,
-    one caller every ``recheck_s`` seconds is chosen to look again.
+    Nothing is known at first, and callers may try; from then on every change is one `EngineChanged`. While the
+    engine is missing, one caller every ``recheck_s`` seconds is chosen to look again.
     """
 
     def __init__(self, engine: str, recheck_s: float, clock: Clock, events: EventSink) -> None:
@@ -29,7 +29,7 @@ class EnginePresence:
         return self._reason
 
     def look_now(self) -> bool:
-        """Whether this caller is the one to look again."""
+        """Whether this caller is the one to look again; it tells what it found by `found` or `missing`, or nothing."""
         now = self._clock.monotonic()
         if not self._reason or now < self._look_at:
             return False
@@ -41,7 +41,7 @@ class EnginePresence:
         self._tell(available=True, reason="")
 
     def missing(self, reason: str) -> None:
-        """Nothing answered, or something else did; ``reason`` is a sentence without secrets."""
+        """Nothing answered, or something else did: ``reason``, a sentence without secrets. The wait begins anew."""
         self._look_at = self._clock.monotonic() + self._recheck_s
         self._tell(available=False, reason=reason)
 

@@ -18,8 +18,8 @@ _WITHOUT_QUOTES: Final = dict.fromkeys(map(ord, _QUOTES))
 def matching_key(prompt: str) -> str:
     """What two prompts share when they count as the same.
 
-    Case, quotes and one trailing ``.`` or ``?`` do not count, and any run of whitespace is one space. Text that
-    Unicode holds to be canonically equivalent is equal.
+    Case, quotes and one trailing ``.`` or ``?`` do not count, and any run of whitespace is one space: the rule of
+    docs/protocol.md. Text that Unicode holds to be canonically equivalent is equal. Empty where nothing is left.
     """
     text = " ".join(prompt.translate(_WITHOUT_QUOTES).split())
     if text.isascii():
@@ -31,7 +31,7 @@ def matching_key(prompt: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StoredPrompt:
-    """A prompt as it was written, and its answers by model."""
+    """A prompt as it was written, and its answers by model: one at least for each, in the order of the files."""
 
     text: str = field(repr=False)
     answers: Mapping[str, tuple[str, ...]] = field(repr=False)
@@ -39,14 +39,14 @@ class StoredPrompt:
 
 @dataclass(frozen=True, slots=True)
 class PromptBook:
-    """All stored prompts by their `matching_key`. Made by `of`."""
+    """All stored prompts by their `matching_key`, the longest of which has ``longest_key`` characters. Made by `of`."""
 
     by_key: Mapping[str, StoredPrompt] = field(repr=False)
     longest_key: int
 
     @classmethod
     def of(cls, prompts: Iterable[StoredPrompt]) -> PromptBook:
-        """Put prompts in a book. Those that count as the same become one, with the answers of all."""
+        """Put prompts in a book. Those that count as the same become one: the first one's text, the answers of all."""
         by_key: dict[str, StoredPrompt] = {}
         for prompt in prompts:
             key = matching_key(prompt.text)
@@ -65,7 +65,7 @@ class PromptBook:
         return tuple(sorted({model for prompt in self.by_key.values() for model in prompt.answers}))
 
     def find(self, prompt: str) -> StoredPrompt | None:
-        """The stored prompt that counts as the same, by one hash look-up.
+        """The stored prompt that counts as the same, by one hash look-up; None when there is none.
 
         A prompt that is far too long to match is recognised by its beginning: it may have megabytes.
         """

@@ -1,7 +1,8 @@
 """Prompt files: CSV with a column ``prompt`` and columns ``<model>_response_<number>``.
 
-A cell is JSON, an object with ``content`` or a string; plain text is taken as it is. What is wrong costs the
-cell, or where the row itself cannot be read the row, and is told as an `InputFault`.
+A cell is JSON, an object with ``content`` or a string; plain text is taken as it is: the format of
+docs/protocol.md. What is wrong costs the cell, or the row where that cannot be read, or the file where its head
+cannot, and is told as an `InputFault`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _CELL_REMEDY: Final = 'write {"content": "…"}, a JSON string or plain text; th
 
 
 def load_prompts(paths: Iterable[Path]) -> tuple[PromptBook, tuple[InputFault, ...]]:
-    """Read prompt files into one book, and tell all that is wrong with them.
+    """Read prompt files (UTF-8) into one book, and tell all that is wrong with them, in the order of the files.
 
     Never raises for what a file holds or for a file that cannot be read: such a file adds nothing to the book.
     Blocks while it reads; for use before the event loop runs.

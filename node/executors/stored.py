@@ -25,6 +25,9 @@ class StoredPolicy:
 
     ``delay`` is the time an answer takes, in seconds. ``variation`` is the probability with which a space
     between two words becomes two, from 0 (never) to 1.
+
+    Raises:
+        ValueError: ``variation`` is not from 0 to 1.
     """
 
     delay: Range = field(default_factory=lambda: Range(0.0, 0.0))
@@ -36,7 +39,7 @@ class StoredPolicy:
 
 
 class StoredExecutor:
-    """Gives one of the answers that are stored for a prompt and a model, drawn from ``random``."""
+    """Gives one of the answers that are stored for a job's last message and its model, drawn from ``random``."""
 
     def __init__(self, book: PromptBook, policy: StoredPolicy, random: Random) -> None:
         self._book = book
@@ -49,7 +52,11 @@ class StoredExecutor:
         return "stored"
 
     async def execute(self, payload: ChatPayload, partials: Partials | None = None) -> Generation:
-        """See `node.ports.executor.Executor.execute`; the whole answer is one piece."""
+        """See `node.ports.executor.Executor.execute`; the whole answer is one piece, whatever ``max_output`` says.
+
+        Raises:
+            Declined: nothing is stored for the prompt, or nothing of this model; told at once, without the delay.
+        """
         stored = self._book.find(payload.prompt)
         if stored is None:
             raise Declined("no answer is stored for this prompt")

@@ -26,6 +26,9 @@ class SyntheticPolicy:
     """How synthetic text is made: its length in tokens, drawn anew each time, and tokens a second (0: at once).
 
     A token is a word.
+
+    Raises:
+        ValueError: a length is below 1, the most below the least, or the rate below 0.
     """
 
     min_tokens: int = 40
@@ -40,8 +43,10 @@ class SyntheticPolicy:
 
 
 class SyntheticExecutor:
-    """Takes every job. Its results bear the name of the model that was asked for, since it stands in for it;
-    ``executor`` tells them apart.
+    """Takes every job and fails at none. The first words of an answer say what it is.
+
+    Results bear the name of the model that was asked for, since this stands in for it; ``executor`` tells them
+    apart.
     """
 
     def __init__(self, policy: SyntheticPolicy, random: Random) -> None:
@@ -54,7 +59,11 @@ class SyntheticExecutor:
         return "synthetic"
 
     async def execute(self, payload: ChatPayload, partials: Partials | None = None) -> Generation:
-        """See `node.ports.executor.Executor.execute`. The words are drawn before the first wait."""
+        """See `node.ports.executor.Executor.execute`. Neither declines nor fails.
+
+        The words are drawn before the first wait; a piece is what is made in 0.2 s. ``max_output`` is kept to, and
+        the ``finish_reason`` is "length" where it cut the answer.
+        """
         wanted = self._random.randrange(self._policy.min_tokens, self._policy.max_tokens + 1)
         count = wanted if payload.max_output is None else max(1, min(wanted, payload.max_output))
         words = self._words(count)

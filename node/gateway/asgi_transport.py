@@ -29,7 +29,7 @@ class AsgiTransportFactory:
 
     ``peer`` is the address that the application sees requests come from. A proxy is not contacted: its host is
     seen in place of ``peer``, as if the request had come through it. ``on_crash`` is told of handlers that raise
-    what is no `ConnectionError`.
+    what is no `ConnectionError`. A reply's body has at most ``max_reply_bytes``.
 
     An application that raises `ConnectionRefusedError` before it answers stands for nobody being there, one that
     raises another `ConnectionError` for a connection that breaks.
@@ -54,7 +54,7 @@ class AsgiTransportFactory:
         return AsgiTransport(self._app, self._handlers, peer, self._max_reply_bytes)
 
     async def join(self) -> None:
-        """Wait until all handlers have ended."""
+        """Wait until all handlers have ended, those included whose clients have gone; it cancels none."""
         await self._handlers.join()
 
     async def aclose(self) -> None:

@@ -26,10 +26,11 @@ class SessionCaller:
     that is sent again and again no new request.
     """
 
-    def __init__(self, transport: Transport, session: Session, base_url: str) -> None:
+    def __init__(self, transport: Transport, session: Session, base_url: str, node_secret: Secret) -> None:
         self._transport = transport
         self._session = session
         self._base_url = base_url
+        self._node_secret = node_secret
         self._kept_call: Call[Any] | None = None
         self._kept_generation = 0
         self._kept_request = Request("", "")
@@ -47,13 +48,15 @@ class SessionCaller:
         return judged
 
     async def call_with(self, call: Call[J], token: Secret) -> J:
-        """Send a call once with this token, as one that is not renewed whatever the answer.
+        """Send a call once with this token, and judge its reply as that of a session renewed already.
+
+        The session is neither waited for nor renewed nor lost, whatever the answer.
 
         Raises:
             TransportError: no usable reply came.
         """
         reply = await self._transport.exchange(self._request(call, token), call.timeout_s)
-        return call.judge(_masked(reply, token), _RENEWED)
+        return call.judge(masked_reply(reply, self._node_secret, token), _RENEWED)
 
     async def _call_again(self, call: Call[J], generation: int, denied: J) -> J:
         session, verdict = self._session, denied.verdict
@@ -76,7 +79,7 @@ class SessionCaller:
             request = self._request(call, token)
             if call.body is None:
                 self._kept_call, self._kept_generation, self._kept_request = call, session.generation, request
-        return _masked(await self._transport.exchange(request, call.timeout_s), token)
+        return masked_reply(await self._transport.exchange(request, call.timeout_s), self._node_secret, token)
 
     def _request(self, call: Call[Any], token: Secret) -> Request:
         bearer = ("authorization", f"Bearer {token.reveal()}")
@@ -84,5 +87,6 @@ class SessionCaller:
         return Request(call.method, f"{self._base_url}{call.target}", headers, call.body)
 
 
-def _masked(reply: Reply, token: Secret) -> Reply:
-    return reply if reply.status < 400 else replace(reply, body=masked(reply.body, (token,)))
+def masked_reply(reply: Reply, *secrets: Secret) -> Reply:
+    """A refusal without the secrets that it repeats; any other reply as it is."""
+    return reply if reply.status < 400 else replace(reply, body=masked(reply.body, secrets))

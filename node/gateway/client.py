@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 from urllib.parse import urlencode
 
@@ -16,7 +15,7 @@ from node.domain.identity import NodeSpec
 from node.domain.ids import NodeId, SourceId
 from node.domain.results import Points
 from node.domain.secret import Secret
-from node.gateway.caller import JSON, SessionCaller
+from node.gateway.caller import JSON, SessionCaller, masked_reply
 from node.gateway.deployment import ClientPolicy, Deployment, Surroundings
 from node.gateway.session import Session, server_time
 from node.gateway.steps import StepRunner, raise_for
@@ -24,7 +23,6 @@ from node.ports.calls import Call, J
 from node.ports.gates import AuthPermit
 from node.ports.transport import Reply, Request, Transport
 from node.protocol import translate
-from node.protocol.masking import masked
 from node.protocol.messages import PointsReply, TokenGrant, WireMessage
 from node.protocol.routes import Step
 from node.protocol.verdict import Judged, judge
@@ -66,7 +64,7 @@ class GatewayClient:
         clock, events = surroundings.clock, surroundings.events
         self._steps = StepRunner(spec.node_id, policy.retry, clock, surroundings.random, events)
         self._session = Session(spec.node_id, policy.session, clock, events, self._renew, on_lost)
-        self._caller = SessionCaller(transport, self._session, deployment.source_id)
+        self._caller = SessionCaller(transport, self._session, deployment.source_id, spec.identity.secret)
         self._announced: tuple[str, ...] | None = None
 
     @property
@@ -96,7 +94,7 @@ class GatewayClient:
             reply = await self._send(Step.CHECK_SECRET, body, self._timeouts.secret_s)
             raise_for(_judged(Step.CHECK_SECRET, reply).verdict)
 
-        await self._steps.run(Step.CHECK_SECRET, attempt, self._stop)
+        await self._run_in_turn(Step.CHECK_SECRET, attempt, self._stop)
 
     async def check_identity(self) -> None:
         """See `Membership.check_identity`. Time spent in the gate does not count towards the step's."""
@@ -158,12 +156,25 @@ class GatewayClient:
         await self._session.drop("the client is closed")
         await self._transport.aclose()
 
+    async def _run_in_turn(self, step: Step, attempt: Callable[[], Awaitable[None]], stop: Signal) -> None:
+        """Run a step that nodes come back with: each attempt waits for its turn, which does not count as the step's time."""
+        clock, turnstile = self._surroundings.clock, self._surroundings.turnstile
+        waited_s = 0.0
+
+        async def attempt_in_turn() -> None:
+            nonlocal waited_s
+            came_at = clock.monotonic()
+            if (wait_s := turnstile.wait_s(self.node_id, came_at, self._surroundings.random)) > 0:
+                await stop.wait(wait_s)
+                waited_s += clock.monotonic() - came_at
+            await attempt()
+
+        await self._steps.run(step, attempt_in_turn, stop, lambda: clock.monotonic() - waited_s)
+
     async def _send(self, step: Step, body: WireMessage, timeout_s: float) -> Reply:
         request = Request(step.route.method, self._deployment.url(step), (JSON,), body.to_wire())
         reply = await self._transport.exchange(request, timeout_s)
-        if reply.status < 400:
-            return reply
-        return replace(reply, body=masked(reply.body, (self._spec.identity.secret,)))
+        return masked_reply(reply, self._spec.identity.secret, self._session.token)
 
     async def _ask_auth_service(self, permit: AuthPermit) -> Reply:
         try:
@@ -184,18 +195,20 @@ class GatewayClient:
     async def _register_once(self) -> None:
         body = translate.registration(self._spec, self._deployment.node_version)
         reply = await self._send(Step.REGISTER, body, self._timeouts.register_s)
-        token = _message(_judged(Step.REGISTER, reply), TokenGrant).access_token
-        if not _HEADER_TEXT.fullmatch(token):
+        token = Secret(_message(_judged(Step.REGISTER, reply), TokenGrant).access_token)
+        self._surroundings.remember(token)
+        if not _HEADER_TEXT.fullmatch(token.reveal()):
             raise TryLater("the token granted has characters that no header can carry")
         try:
-            times = await self._surroundings.tokens.read(token)
+            times = await self._surroundings.tokens.read(token.reveal())
         except TokenUnreadable as error:
             raise TryLater(str(error)) from error
-        self._session.grant(Secret(token), times, server_time(reply.headers))
+        self._session.grant(token, times, server_time(reply.headers))
 
     async def _renew(self) -> None:
         no_stop = Signal()
-        await self._steps.run(Step.REGISTER, self._register_once, no_stop)
+        run = self._steps.run if self._session.usable else self._run_in_turn
+        await run(Step.REGISTER, self._register_once, no_stop)
         if self._announced is None:
             return
         call = self._announcement(self._announced)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from node.domain.ids import SourceId
 from node.domain.policies import RetryPolicy, SessionPolicy, StepTimeouts
+from node.domain.secret import Secret
 from node.gateway.keys import TokenTimesReader, UnverifiedTokens
+from node.gateway.turnstile import Turnstile
 from node.ports.clock import Clock, Random
 from node.ports.events import EventSink
 from node.ports.gates import AuthGate
@@ -27,7 +30,7 @@ class Deployment:
         return SourceId(self.gateway_url.rstrip("/"))
 
     def url(self, step: Step) -> str:
-        """Where a step's request goes, without a query."""
+        """Where a step's request goes, without a query; a ``{job_id}`` in its path is left to fill in."""
         base = self.auth_url if step.route.host is Host.AUTH else self.gateway_url
         return f"{base.rstrip('/')}{step.route.path}"
 
@@ -43,10 +46,15 @@ class ClientPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What all nodes of a process share."""
+    """What all nodes of a process share. ``tokens`` checks no signatures unless another reader is given.
+
+    ``remember`` is told of every secret that the gateway gives away, before anything can be said about it.
+    """
 
     auth_gate: AuthGate
     clock: Clock
     random: Random
     events: EventSink
     tokens: TokenTimesReader = field(default_factory=UnverifiedTokens)
+    remember: Callable[[Secret], None] = lambda _: None
+    turnstile: Turnstile = field(default_factory=Turnstile)

@@ -93,7 +93,7 @@ def translate(error: Exception, watch: Watch, url: str, proxy: ProxyAddress | No
 
 
 def place(url: str) -> str:
-    """Host and port of a URL, and nothing else of it."""
+    """Host and port of a URL, and nothing else of it, for messages. Never raises."""
     try:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port else ""

@@ -14,6 +14,7 @@ from node.domain.errors import BrokenReply, ConnectFailed, ProxyFailed, TimedOut
 from node.domain.proxies import ProxyAddress
 from node.gateway.bodies import BoundedBody
 from node.gateway.http_errors import HTTPX_ERRORS, Watch, place, translate
+from node.gateway.leftovers import has_leftovers
 from node.ports.transport import Reply, Request
 from node.runtime.signals import Signal
 
@@ -42,7 +43,7 @@ class HttpxTransportFactory:
         """Keep what all transports share.
 
         ``max_reply_bytes`` bounds a reply's body, compressed and decompressed. With ``trust_env`` a transport
-        without a proxy of its own uses those that ``HTTP_PROXY`` and its like name.
+        without a proxy of its own uses those that ``HTTP_PROXY`` and its like name; otherwise they are ignored.
         """
         self._tls = tls
         self._max_reply_bytes = max_reply_bytes
@@ -56,7 +57,7 @@ class HttpxTransportFactory:
         return HttpxTransport(self, proxy, self._max_reply_bytes, by_proxy=self._trust_env or proxy is not None)
 
     def client(self, proxy: ProxyAddress | None) -> httpx.AsyncClient:
-        """A client for a transport that goes through this proxy, or directly."""
+        """A client for a transport that goes through this proxy, or directly; who asks for one closes it."""
         by_environment = self._trust_env and proxy is None
         return httpx.AsyncClient(
             # With a transport of its own a client has no other: none that could go past the proxy.
@@ -136,7 +137,7 @@ class HttpxTransport:
         return reply
 
     async def aclose(self) -> None:
-        """Close all connections; exchanges under way end at once with `BrokenReply`."""
+        """Close all connections; exchanges under way end at once with `BrokenReply`, and their ends are awaited."""
         self._closed = True
         lane, self._lane = self._lane, None
         if lane is not None and lane.users == 0:
@@ -211,7 +212,11 @@ class HttpxTransport:
                 await watch.opened.aclose()
             raise
         try:
-            return await self._read(response)
+            reply = await self._read(response)
+            if has_leftovers(response):
+                # A connection whose stream is closed is not used again.
+                await response.extensions["network_stream"].aclose()
+            return reply
         finally:
             await response.aclose()
 
@@ -220,6 +225,7 @@ class HttpxTransport:
             raise ProxyFailed(f"proxy {self._proxy or 'of the environment'}: it answered HTTP 407")
         headers = dict(response.headers)
         body = BoundedBody(headers, self._max_reply_bytes)
-        async for piece in response.aiter_raw():
+        # Not by `aiter_raw`, which gives the connection back before anyone could look at it.
+        async for piece in response.stream:
             body.feed(piece)
         return Reply(response.status_code, headers, body.finish())

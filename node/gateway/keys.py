@@ -11,7 +11,10 @@ from node.ports.transport import Request, Transport
 from node.protocol.tokens import KeySetReader, TokenReader, TokenTimes, UnverifiedReader
 
 FETCH_EVERY_S: Final = 60.0
-"""A key set is fetched at most this often: tokens that name keys unknown to all must not flood its server."""
+"""A key set is fetched anew at most this often: tokens that name keys unknown to all must not flood its server.
+
+While there is none yet, each reading tries to fetch it; how often is up to the retries of the step that reads.
+"""
 
 
 class TokenTimesReader(Protocol):
@@ -21,14 +24,14 @@ class TokenTimesReader(Protocol):
         """The token's times.
 
         Raises:
-            TokenUnreadable: it is not signed as it must be.
+            TokenUnreadable: it is not signed as it must be, or the keys that were fetched are not usable.
             TransportError: the keys could not be fetched.
         """
         ...
 
 
 class UnverifiedTokens:
-    """Takes any token: one that is no JWT has no times, and is as good to send as any other."""
+    """Takes any token and never raises: one that is no JWT has no times, and is as good to send as any other."""
 
     async def read(self, token: str) -> TokenTimes:
         """See `TokenTimesReader.read`."""
@@ -52,8 +55,9 @@ class VerifiedTokens:
 class PublishedKeys:
     """Takes tokens that are signed with a key of a JWKS document (RFC 7517), which is fetched when it is needed.
 
-    Share one among all nodes of a process. It is fetched again when a token names a key that it does not hold,
-    since gateways change their keys.
+    Share one among all nodes of a process; the transport stays its owner's to close. The document is fetched again
+    when a token names a key that it does not hold, since gateways change their keys; see `FETCH_EVERY_S`. One fetch
+    takes ``timeout_s`` at most, and readers that need it wait for it together.
     """
 
     def __init__(self, url: str, transport: Transport, clock: Clock, timeout_s: float = 10.0) -> None:

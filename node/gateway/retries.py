@@ -34,7 +34,7 @@ class Retries:
         elapsed_s: Callable[[], float],
         on_retry: Callable[[int, str, float], None],
     ) -> None:
-        """Prepare for one step.
+        """Prepare for one step. ``attempts`` counts those that were begun, from 1.
 
         ``elapsed_s`` tells how long the step has taken so far. ``on_retry`` is told of each attempt that failed
         and is followed by another: its number, why it failed, and the wait in seconds.
@@ -47,10 +47,10 @@ class Retries:
         self._on_retry = on_retry
 
     async def run(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Attempt until it succeeds.
+        """Attempt until it succeeds; only `TryLater` is followed by another attempt.
 
         Raises:
-            Exhausted: the policy allows no further attempt.
+            Exhausted: the policy allows no further attempt, or its time would pass in the wait for it.
             StepFault: the stop was signalled.
             StepFailed: an attempt failed in a way that another would not mend.
         """

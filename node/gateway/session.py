@@ -51,6 +51,7 @@ class Session:
         lost, not when it is dropped.
         """
         self.generation = 0
+        """How many tokens were granted: what tells a denial of the present token from one of a former."""
         self.token = _NO_TOKEN
         self.lost = ""
         """Why the session is lost; empty while it is not."""
@@ -80,8 +81,9 @@ class Session:
     def grant(self, token: Secret, times: TokenTimes, sent_at: float | None) -> None:
         """Use a new token from now on.
 
-        ``sent_at`` is the gateway's own Unix time in the reply that brought it. A token whose end is past, very
-        near or not to be read is renewed only when it is denied.
+        ``sent_at`` is the gateway's own Unix time in seconds in the reply that brought it; without one the token's
+        ``iat`` stands in for it, and without that this machine's clock. A token whose end is past, not more than
+        `LEAST_RENEWAL_S` away or not to be read is renewed only when it is denied.
         """
         self.generation += 1
         self.token = token
@@ -116,7 +118,10 @@ class Session:
         await self.ready()
 
     def lose(self, reason: str) -> None:
-        """The gateway does not know the session any more."""
+        """The gateway does not know the session any more: drop the token, end its renewal, call ``on_lost``.
+
+        Does nothing without a session.
+        """
         if self.state is SessionState.NONE:
             return
         self.lost = reason
@@ -128,7 +133,10 @@ class Session:
         self._on_lost()
 
     async def drop(self, reason: str) -> None:
-        """Give the session up of our own will; who waits for its renewal is told that there is none."""
+        """Give the session up of our own will, and await the end of a renewal under way, which is cancelled.
+
+        Who waits for that renewal is told that there is none.
+        """
         if self.state is not SessionState.NONE:
             self._let_go(reason)
         await self._tasks.cancel()

@@ -67,7 +67,9 @@ class StepRunner:
         stop: Signal,
         now: Callable[[], float] | None = None,
     ) -> T:
-        """Run one step; what its transport fails at is a passing fault. ``stop`` ends the waits between attempts; ``now`` stands in for the clock, in seconds.
+        """Run one step and tell how it ended; what its transport fails at is a passing fault.
+
+        ``stop`` ends the waits between attempts, not an attempt. ``now`` stands in for the clock, in seconds.
 
         Raises:
             StepFailed: as the attempts say, but for `TryLater`, which becomes `StepFault` in the end.

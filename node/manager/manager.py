@@ -17,7 +17,7 @@ from node.worker.surroundings import Surroundings
 
 
 class NodeManager:
-    """Owns the nodes of a roster, one task each."""
+    """Owns the nodes of a roster, one task each, and is run once. No two rows may have one ``node_id``."""
 
     def __init__(self, roster: Sequence[NodeSpec], around: Surroundings, stagger: StaggerPolicy) -> None:
         self._around = around
@@ -27,18 +27,19 @@ class NodeManager:
 
     @property
     def nodes(self) -> Mapping[NodeId, WorkerNode]:
-        """The nodes by name."""
+        """The nodes by name, in the roster's order; read-only."""
         return MappingProxyType(self._nodes)
 
     @property
     def last_start_s(self) -> float:
-        """Seconds from the fleet's start to that of its last node."""
+        """Seconds from the fleet's start to that of its last node; 0 for an empty fleet."""
         return max(self._offsets.values(), default=0.0)
 
     async def run(self) -> None:
         """Start all nodes, each at its time, and return when every life is over: see `drain` and `abort`.
 
-        A cancellation aborts all nodes and is passed on when they have ended.
+        A defect in a node is told as a `Crash` and raises nothing here. A cancellation aborts all nodes and is
+        passed on when they have ended.
         """
         supervisor = Supervisor(self._around)
         for node_id, node in self._nodes.items():
@@ -50,15 +51,15 @@ class NodeManager:
             await self._tasks.cancel()
 
     def drain(self) -> None:
-        """Stop all nodes gracefully, within the drain's time."""
+        """Have all nodes stop gracefully, within ``StopPolicy.drain_s``; returns at once, `run` when they have."""
         for node in self._nodes.values():
             node.drain()
 
     def abort(self) -> None:
-        """Stop all nodes at once."""
+        """Have all nodes stop now, open jobs answered with an error; returns at once, `run` when they have."""
         for node in self._nodes.values():
             node.abort()
 
     def failed(self) -> tuple[NodeId, ...]:
-        """The nodes whose identity was refused."""
+        """The nodes whose life ended since their secret or identity was refused."""
         return tuple(node_id for node_id, node in self._nodes.items() if node.life is Life.FAILED)

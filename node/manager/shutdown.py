@@ -15,7 +15,9 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 class ShutdownSignals:
     """While entered, the first SIGINT or SIGTERM drains, the second aborts, the third ends the process at once.
 
-    The former handlers are put back at the end.
+    That end is ``os._exit(exit_code)``: nothing is cleaned up. ``received`` counts the signals. Enter it on the
+    main thread, within the running loop; the callbacks run on that loop. The former handlers are put back at
+    the end.
     """
 
     def __init__(self, on_drain: Callable[[], None], on_abort: Callable[[], None], exit_code: int) -> None:
@@ -40,7 +42,7 @@ class ShutdownSignals:
                 signal.signal(number, former)
 
     def take(self) -> None:
-        """Go one step further."""
+        """Go one step further, as one more signal does."""
         step = self._steps[min(self.received, len(self._steps) - 1)]
         self.received += 1
         step()

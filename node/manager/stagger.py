@@ -11,11 +11,11 @@ from node.ports.clock import Random
 
 
 def start_offsets(roster: Sequence[NodeSpec], policy: StaggerPolicy, random: Random) -> dict[NodeId, float]:
-    """Seconds from the fleet's start to each node's, in the roster's order.
+    """Seconds from the fleet's start to each node's, in the roster's order; its node ids must differ.
 
     Accounts are spread evenly from ``min_s`` to ``max_s``, in an order drawn from ``random``; the nodes of
-    an account follow its first one ``spacing_s`` apart, each up to ``jitter_s`` later. The result depends on
-    nothing but the arguments and the state of ``random``.
+    an account follow its first one ``spacing_s`` apart, each up to ``jitter_s`` later. A single account starts
+    at ``min_s``. The result depends on nothing but the arguments and the state of ``random``.
     """
     accounts = list(dict.fromkeys(spec.identity.account_id for spec in roster))
     begin = dict(zip(_shuffled(accounts, random), _spread(len(accounts), policy), strict=True))

@@ -22,7 +22,8 @@ class Supervisor:
     async def supervise(self, node: WorkerNode, start_in_s: float) -> None:
         """Lead one node: wait for its start, let it serve, let it recover, until its life is over.
 
-        A cancellation aborts the node.
+        A recovery lasts as long as the policy draws, a second at least. A defect in ``serve`` is told as a `Crash`
+        and recovered from. A cancellation aborts the node and is passed on when it is closed.
         """
         try:
             await node.rest(start_in_s)

@@ -17,13 +17,13 @@ from node.ports.events import EventSink
 from node.ports.gates import AuthPermit
 
 DRIP_S: Final = 1.0
-"""While a probe may go but nobody asks for a permit: time between those let on by `AuthHealthMonitor.wait_healthy`.
+"""While a probe may go but nobody asks for a permit: seconds between those let on by `AuthHealthMonitor.wait_healthy`.
 
 The first of them is on its way to become the probe; the next goes in case it never gets there.
 """
 
 JITTER: Final = 0.3
-"""Share by which the gap between two that are let through varies."""
+"""Share (0 to 1) by which the gap between two that are let through varies."""
 
 
 class _Permit:
@@ -57,14 +57,15 @@ _HealthWaiters: TypeAlias = "OrderedDict[asyncio.Future[None], None]"
 
 
 class AuthHealthMonitor:
-    """An `AuthGate` that is a circuit breaker.
+    """An `AuthGate` that is a circuit breaker, before step 3 of the protocol.
 
-    It starts closed. ``policy.failures`` failures in a row open it. After ``policy.open_s`` the first in line for
-    a permit is the probe; its answer closes the circuit, its failure opens it for twice as long, up to
-    ``policy.open_cap_s``, and a probe given back untold, or silent for that long, makes room for the next. An
-    answer to anyone closes the circuit. Then those who wait go through in their order, ``policy.release_per_s``.
+    It starts closed. ``policy.failures`` failures in a row open it; those of requests from before it last opened do
+    not count. After ``policy.open_s`` the first in line for a permit is the probe; its answer closes the circuit, its
+    failure opens it for twice as long, up to ``policy.open_cap_s``, and a probe given back untold, or silent for that
+    long, makes room for the next. An answer to anyone closes the circuit. Then those who wait go through in their
+    order, ``policy.release_per_s`` each second. Every change is one `AuthHealthChanged`.
 
-    Use it from the event loop's thread. It holds one timer and no task.
+    A waiter may be cancelled at any time. Use it from the event loop's thread. It holds one timer and no task.
     """
 
     def __init__(self, policy: AuthPolicy, events: EventSink, random: Random) -> None:
@@ -87,12 +88,12 @@ class AuthHealthMonitor:
 
     @property
     def circuit(self) -> Circuit:
-        """Where the circuit stands."""
+        """Where the circuit stands now."""
         return self._machine.state
 
     @property
     def waiting(self) -> int:
-        """How many are held back."""
+        """How many are held back now, by `permit` and `wait_healthy` together."""
         return len(self._permit_waiters) + len(self._health_waiters)
 
     @asynccontextmanager
@@ -118,16 +119,16 @@ class AuthHealthMonitor:
             self._health_waiters.pop(waiter, None)
 
     def close(self) -> None:
-        """Stop the timer: nobody who waits is let through any more."""
+        """Stop the timer, when no node is left: nobody who waits is let through by time any more."""
         self._set_timer(None)
 
     def on_answered(self) -> None:
-        """The service answered somebody."""
+        """The service answered somebody; for permits alone."""
         self._failures = 0
         self._feed(CircuitInput.ANSWERED, "the service answers")
 
     def on_failed(self, permit: _Permit, reason: str) -> None:
-        """The service failed the holder of this permit."""
+        """The service failed the holder of this permit; for permits alone."""
         match self.circuit:
             case Circuit.CLOSED:
                 # Those who had asked before the circuit last opened tell nothing new.
@@ -146,7 +147,7 @@ class AuthHealthMonitor:
                 assert_never(self.circuit)
 
     def on_untold(self, permit: _Permit) -> None:
-        """A permit came back without a word."""
+        """A permit came back without a word; for permits alone."""
         if permit is self._probe:
             self._probe = None
             self._offer_probe()

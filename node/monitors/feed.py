@@ -8,7 +8,7 @@ from typing import Final
 from node.monitors.snapshot import Happening
 
 QUIET_S: Final = 2.0
-"""Events of one kind that come within this time of its last sentence are only counted."""
+"""Events of one kind that come within these seconds of its last sentence are only counted."""
 
 
 class _Entry:
@@ -23,14 +23,14 @@ class _Entry:
 
 
 class Feed:
-    """Keeps the last sentences, one of a kind every `QUIET_S` seconds with a count of those that it stands for."""
+    """Keeps the last ``length`` sentences, one of a kind every `QUIET_S` seconds with a count of those after it."""
 
     def __init__(self, length: int = 50) -> None:
         self._entries: deque[_Entry] = deque(maxlen=length)
         self._latest: dict[str, _Entry] = {}
 
     def add(self, kind: str, text: str, *, now: float, wall: float, is_trouble: bool = False) -> None:
-        """Add a sentence; ``kind`` is one of few, ``now`` the loop's time, ``wall`` Unix time."""
+        """Add a sentence, or count it; ``kind`` is one of few, ``now`` the loop's time, ``wall`` Unix time."""
         latest = self._latest.get(kind)
         if latest is not None and now < latest.until:
             latest.more += 1

@@ -34,8 +34,8 @@ class Latency:
 class Histogram:
     """Counts durations in buckets whose width grows with the value (log-linear, as HdrHistogram's do).
 
-    Percentiles are nearest-rank and at most 1.6 % off between 1 µs and 36 h; ``max_s`` is exact. It takes
-    9.5 KB whatever it holds.
+    Percentiles are nearest-rank and at most 1.6 % off between 1 µs and 36 h; the mean and ``max_s`` are exact. It
+    takes 10 KB whatever it holds.
     """
 
     __slots__ = ("_counts", "_sum_s", "_zeros", "count", "max_s")
@@ -48,7 +48,7 @@ class Histogram:
         self.max_s = 0.0
 
     def record(self, seconds: float) -> None:
-        """Count a duration; one below zero counts as zero."""
+        """Count a duration, a finite number; one below 1 µs, or below zero, counts as zero."""
         mantissa, exponent = frexp(seconds)
         bucket = (exponent - _LOWEST_EXPONENT) * _PARTS + int(mantissa * 2 * _PARTS) - _PARTS
         self.count += 1
@@ -60,7 +60,7 @@ class Histogram:
         self.max_s = max(self.max_s, seconds)
 
     def percentiles(self, *percents: float) -> list[float]:
-        """The durations in seconds that these shares of all (from 0 to 100, ascending) do not exceed."""
+        """The durations in seconds that these percentages of all (ascending) do not exceed; 0 while there is none."""
         found: list[float] = []
         ranks = [max(1, ceil(percent / 100 * self.count)) for percent in percents]
         seen = self._zeros

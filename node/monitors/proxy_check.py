@@ -1,4 +1,7 @@
-"""Finds out whether a proxy works: seen from outside, the address through it must be another than without it."""
+"""Finds out whether a proxy works: seen from outside, the address through it must be another than without it.
+
+This is step 1 of the protocol.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ _Address: TypeAlias = IPv4Address | IPv6Address
 class Checked:
     """How a check went: the exchange through the proxy took ``took_s``; ``fault`` is empty when the proxy is good.
 
-    Where even the direct exchange failed nothing is known of the proxy: then ``is_conclusive`` is false.
+    Where even the direct exchange failed nothing is known of the proxy: then ``is_conclusive`` is false, ``fault``
+    says why, and ``took_s`` is 0.
     """
 
     took_s: float
@@ -37,7 +41,7 @@ class _NoEcho(Exception):
 
 
 class ProxyChecker:
-    """Asks the echo service directly and through proxies, ``concurrency`` exchanges at a time.
+    """Asks the echo service directly, and through ``concurrency`` proxies at a time.
 
     The direct address is remembered for ``policy.recheck_s``, a failure to learn it for ``policy.retry_s``.
     """
@@ -54,7 +58,10 @@ class ProxyChecker:
         self._direct_until = float("-inf")
 
     async def check(self, proxy: ProxyAddress) -> Checked:
-        """Check a proxy once; takes ``2 × policy.check_s`` at most, besides the wait for a slot."""
+        """Check a proxy once; takes ``2 × policy.check_s`` at most, besides the wait for a slot.
+
+        What the echo service and the proxy do wrong is in the answer, never raised.
+        """
         direct = await self._direct_address()
         if isinstance(direct, str):
             return Checked(0.0, f"the echo service does not answer directly: {direct}", is_conclusive=False)

@@ -33,7 +33,8 @@ _LOOK_S: Final = 5.0
 class ProxyMonitor:
     """A `ProxyPool` of verified proxies, scored by how they fare.
 
-    A node that is to use a proxy never gets None: it waits. One call of `lease` at a time for a node.
+    A node that is to use a proxy never gets None: it waits, also while the echo service does not answer directly,
+    so that nothing can be verified; a `Notice` tells of that. One call of `lease` at a time for a node.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class ProxyMonitor:
         assign: Assign = "auto",
         concurrency: int = 16,
     ) -> None:
-        """Store what it needs; ``everybodys`` are the proxies of the proxy file, in its order."""
+        """``everybodys`` are the proxies of the proxy file, in its order; ``concurrency`` checks run at once."""
         self._policy = policy
         self._clock = clock
         self._random = random
@@ -61,7 +62,7 @@ class ProxyMonitor:
         self._echo_is_missing = False
 
     async def lease(self, node: NodeId, own: ProxyAddress | None) -> ProxyAddress | None:
-        """See `node.ports.gates.ProxyPool.lease`."""
+        """See `node.ports.gates.ProxyPool.lease`. A good check of the last ``policy.recheck_s`` is not repeated."""
         self._pool.release(node)
         if not self._needs_proxy(own):
             return None
@@ -86,7 +87,7 @@ class ProxyMonitor:
                 await self._pause(self._policy.retry_s)
 
     def report(self, node: NodeId, *, ok: bool, reason: str = "") -> None:
-        """See `node.ports.gates.ProxyPool.report`."""
+        """See `node.ports.gates.ProxyPool.report`; does nothing for a node without a lease."""
         member = self._pool.leased(node)
         if member is None:
             return
@@ -103,13 +104,13 @@ class ProxyMonitor:
         return self._pool.census(self._clock.monotonic())
 
     async def run(self, stop: Signal) -> None:
-        """Repeat the checks of proxies in use when they are due, until ``stop`` is set."""
+        """Repeat the checks of proxies in use when they are due, until ``stop`` is set; those under way go on then."""
         while not await stop.wait(min(_LOOK_S, self._policy.recheck_s)):
             for member in self._pool.stale_in_use(self._clock.monotonic()):
                 self._start_check(member)
 
     async def aclose(self) -> None:
-        """End the checks that are under way."""
+        """End the checks under way, when no node is left: a `lease` that waits for one is cancelled with it."""
         await self._tasks.cancel()
 
     def _needs_proxy(self, own: ProxyAddress | None) -> bool:

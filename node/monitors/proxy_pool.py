@@ -15,7 +15,13 @@ _WEIGHT: Final = 0.3
 
 
 class Member:
-    """A proxy. ``retry_at`` is when it may be tried again, ``checked_at`` when it was last found good (loop time)."""
+    """A proxy and how it fared.
+
+    ``retry_at`` is when it may be tried again, ``checked_at`` when it was found good, None when that was never or
+    it failed since (the loop's time, in seconds). ``health`` (0 to 1) is a running mean of outcomes, ``took_s`` one
+    of the times of good checks. The failures are those in a row; ``strikes`` counts how often it was set aside
+    since it last proved good.
+    """
 
     __slots__ = (
         "address",
@@ -48,13 +54,17 @@ class Member:
         return (len(self.users), -self.health, self.took_s, self.number)
 
     def score(self, *, ok: bool) -> None:
-        """Let an outcome weigh in."""
+        """Let an outcome weigh in on ``health``."""
         self.health += _WEIGHT * (ok - self.health)
 
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """Proxies by what is known of them; ``good`` + ``bad`` + ``set_aside`` + ``unknown`` is ``total``."""
+    """Proxies by what is known of them; ``good`` + ``bad`` + ``set_aside`` + ``unknown`` is ``total``.
+
+    ``good`` passed their last check and have not failed since; ``bad`` failed, ``set_aside`` so often that they are
+    left alone; ``unknown`` were never tried. ``in_use`` are those with a lease, of whatever kind.
+    """
 
     total: int
     good: int
@@ -70,7 +80,7 @@ class ScoredPool:
     A proxy that failed is left alone for ``policy.retry_s``; one that failed ``policy.failures`` times in a row,
     by checks or by its users' reports, is set aside for ``policy.cool_down_s``, twice as long each time up to
     ``policy.cool_down_cap_s``. A good check does not make up for failures that users report, since a proxy may
-    reach the echo service and not the gateway; a good report does.
+    reach the echo service and not the gateway; a good report does. ``now`` is the loop's time in seconds.
     """
 
     def __init__(self, policy: ProxyPolicy, everybodys: Iterable[ProxyAddress]) -> None:
@@ -100,30 +110,30 @@ class ScoredPool:
         return best
 
     def next_at(self, own: ProxyAddress | None, *, others: bool) -> float:
-        """When the first of the proxies that `pick` looks at may be tried."""
+        """When (the loop's time) the first of the proxies that `pick` looks at may be tried; infinity without any."""
         times = [] if own is None else [self._member(own).retry_at]
         if others:
             times += [member.retry_at for member in self._everybodys]
         return min(times, default=float("inf"))
 
     def lease(self, node: NodeId, member: Member) -> None:
-        """The node uses this proxy from now on."""
+        """The node uses this proxy from now on, and its former one no more."""
         self.release(node)
         self._leases[node] = member
         member.users[node] = None
 
     def release(self, node: NodeId) -> None:
-        """The node uses no proxy from now on."""
+        """The node uses no proxy from now on; does nothing when it uses none."""
         member = self._leases.pop(node, None)
         if member is not None:
             member.users.pop(node, None)
 
     def leased(self, node: NodeId) -> Member | None:
-        """The node's proxy."""
+        """The node's proxy; None without one."""
         return self._leases.get(node)
 
     def is_fresh(self, member: Member, now: float) -> bool:
-        """Whether it was found good lately and has not failed since."""
+        """Whether it was found good less than ``policy.recheck_s`` ago and has not failed since."""
         return member.checked_at is not None and now - member.checked_at < self._policy.recheck_s
 
     def stale_in_use(self, now: float) -> list[Member]:
@@ -134,7 +144,7 @@ class ScoredPool:
         ]
 
     def passed_check(self, member: Member, took_s: float, now: float) -> None:
-        """A check found it good."""
+        """A check, whose exchange took ``took_s``, found it good."""
         member.took_s = took_s if member.checked_at is None else member.took_s + _WEIGHT * (took_s - member.took_s)
         member.checked_at = now
         member.check_failures = 0
@@ -157,7 +167,7 @@ class ScoredPool:
             self._failed(member, now)
 
     def census(self, now: float) -> Census:
-        """How things stand."""
+        """How the proxies stand, those of single nodes that were looked at included."""
         kinds = [self._kind(member, now) for member in self._members.values()]
         return Census(
             total=len(kinds),

@@ -15,7 +15,7 @@ AUTH_WORDS: Final = {"closed": "healthy", "open": "down", "half-open": "probing"
 
 
 def report_line(fleet: FleetView) -> str:
-    """One line of plain text; what has no figures yet is left out."""
+    """One line of plain text without an end of line; latencies in ms; what has no figures yet is left out."""
     present = ", ".join(
         f"{fleet.by_presence[presence]} {presence.value}" for presence in Presence if fleet.by_presence[presence]
     )
@@ -36,7 +36,7 @@ def report_line(fleet: FleetView) -> str:
 
 
 class PeriodicReport:
-    """Tells a line about the fleet every ``interval_s`` seconds."""
+    """Tells a line about the fleet every ``interval_s`` seconds, the first one after that time."""
 
     def __init__(self, snapshot: Callable[[], FleetView], tell: Callable[[str], object], interval_s: float) -> None:
         self._snapshot = snapshot
@@ -44,7 +44,7 @@ class PeriodicReport:
         self._interval_s = interval_s
 
     async def run(self, stop: Signal) -> None:
-        """Go on until ``stop`` is set."""
+        """Go on until ``stop`` is set; what ``tell`` raises ends it."""
         while not await stop.wait(self._interval_s):
             self._tell(report_line(self._snapshot()))
 

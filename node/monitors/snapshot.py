@@ -18,8 +18,8 @@ class JobCounts:
 
     ``received`` were started on, ``answered`` have a result (``succeeded`` + ``failed``), ``skipped`` had been
     received before. Of the results, ``accepted`` are with the gateway (``already`` of them were there before) and
-    ``refused`` are dead letters; some of both may come from an earlier run's outbox. ``unkept`` jobs ended
-    without a result, since no disk took it. ``by_executor`` counts what succeeded.
+    ``refused`` are dead letters, expired ones included; some of both may come from an earlier run's outbox.
+    ``unkept`` jobs ended without a result that could be kept. ``by_executor`` counts what succeeded.
     """
 
     received: int
@@ -36,7 +36,13 @@ class JobCounts:
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """One node. ``last_activity_at`` is Unix time in seconds, None before the first sign of life."""
+    """One node, by what was last heard of it.
+
+    Times of jobs are from receipt to result, 0 before the first one. ``points`` is None before the gateway told
+    any, ``proxy`` (an address without credentials) empty while none was assigned, ``last_error`` the beginning of
+    what went wrong last, empty while nothing did. ``last_activity_at`` is Unix time in seconds, None before the
+    first event.
+    """
 
     node: NodeId
     life: Life
@@ -69,9 +75,12 @@ class Happening:
 class FleetView:
     """All nodes together, at Unix time ``at`` in seconds, ``uptime_s`` after the monitor was made.
 
-    Rates are over the last half minute; latencies over the whole time: ``poll`` of answered polls, ``lateness``
-    of their starts after they were due, ``job`` from receipt to result, ``result`` from receipt to acceptance.
-    ``auth`` is the auth circuit's state. ``engines`` tells which can be reached.
+    Rates are over the last half minute: of jobs with a result, and of polls, failed ones included. Latencies are
+    over the whole time: ``poll`` of answered polls, ``lateness`` of the starts of all polls after they were due,
+    ``job`` from receipt to result, ``result`` from receipt to acceptance. ``polls`` counts those that were answered,
+    ``polls_failed`` those that failed and did not end the session. ``points`` is the sum of what each node was last
+    told. ``auth`` is the auth circuit's state ("closed": healthy). ``proxies_good`` and ``proxies_bad`` are addresses
+    by their last check or report. ``engines`` tells which can be reached. ``happenings`` are oldest first.
     """
 
     at: float

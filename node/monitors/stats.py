@@ -8,14 +8,16 @@ from typing import Final
 from node.domain.ids import NodeId
 from node.domain.presence import Presence, describe
 from node.domain.results import Points
+from node.domain.secret import shortened
 from node.domain.states import Hold, Life
 from node.monitors.snapshot import JobCounts, NodeView
 
 MAX_ERROR_CHARS: Final = 200
+"""How much of an error is kept."""
 
 
 class Tally:
-    """Jobs and results by what came of them: of one node, or of all."""
+    """Jobs and results by what came of them, of one node or of all: the counters of `JobCounts`."""
 
     __slots__ = (
         "accepted",
@@ -69,7 +71,7 @@ class Tally:
 
 
 class NodeStats:
-    """What is known of one node."""
+    """What is known of one node: what `NodeView` is made of."""
 
     __slots__ = (
         "_job_s",
@@ -103,13 +105,13 @@ class NodeStats:
         self.last_error = ""
 
     def add_job_time(self, took_s: float) -> None:
-        """Count the time of a job that has ended."""
+        """Count the time of a job, in seconds, that has ended."""
         self._job_s += took_s
         self.job_max_s = max(self.job_max_s, took_s)
 
     def note_error(self, text: str) -> None:
-        """Keep the beginning of what went wrong last."""
-        self.last_error = text if len(text) <= MAX_ERROR_CHARS else f"{text[:MAX_ERROR_CHARS]}…"
+        """Keep the first `MAX_ERROR_CHARS` characters of what went wrong last."""
+        self.last_error = shortened(text, MAX_ERROR_CHARS)
 
     def describe(self) -> Presence:
         """What the node is doing, by what was last heard."""
@@ -135,7 +137,7 @@ class NodeStats:
 
 
 class RateWindow:
-    """How often something happened lately, in buckets of a second."""
+    """How often something happened in the last ``window_s`` seconds, in buckets of one; ``now`` is the loop's time."""
 
     __slots__ = ("_counts", "_second", "_since")
 
@@ -145,14 +147,14 @@ class RateWindow:
         self._second = int(now)
 
     def mark(self, now: float) -> None:
-        """It happened now (the loop's time, which does not run backwards)."""
+        """It happened now; time does not run backwards."""
         second = int(now)
         if second != self._second:
             self._advance(second)
         self._counts[second % len(self._counts)] += 1
 
     def per_second(self, now: float) -> float:
-        """The mean rate over the window, or over the time since the start while that is shorter."""
+        """Events a second, over the window, or over the time since the start (1 s at least) while that is shorter."""
         self._advance(int(now))
         window = len(self._counts)
         span = min(now - self._since, now - int(now) + window - 1)

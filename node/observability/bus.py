@@ -12,6 +12,7 @@ from node.observability.last_resort import LastResort, to_stderr
 E = TypeVar("E")
 
 Handler = Callable[[Any], object]
+"""Called with an event; must not wait. What it returns is ignored."""
 
 MAX_FAILURES: Final = 20
 """Failures in a row after which a handler is cut off."""
@@ -55,11 +56,11 @@ class EventBus:
 
     @property
     def failures(self) -> int:
-        """How many times a handler has raised."""
+        """How many times handlers have raised, all together."""
         return self._failures
 
     def subscribe(self, kind: type[E], handler: Callable[[E], object]) -> Callable[[], None]:
-        """Call ``handler`` for every event of this very type; call what is returned to end that."""
+        """Call ``handler`` for every event of this very type, no subclass; call what is returned to end that."""
         listener = _Listener(kind, handler)
         self._routes[kind] = (*self._routes.get(kind, ()), listener)
         return lambda: self._remove(listener)

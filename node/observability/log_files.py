@@ -7,6 +7,7 @@ import logging
 import os
 import queue
 import sys
+import time
 from enum import Enum
 from io import TextIOWrapper
 from logging.handlers import QueueListener, RotatingFileHandler
@@ -36,7 +37,10 @@ class Topic(Enum):
 
 
 class Line(logging.LogRecord):
-    """A finished line, secrets masked, as files and as the console want it; without ``for_console`` it is not shown."""
+    """A finished line, secrets masked, as files and as the console want it; without ``for_console`` it is not shown.
+
+    ``level`` is the standard library's number.
+    """
 
     def __init__(self, level: int, topic: Topic, for_file: str, for_console: str | None) -> None:
         super().__init__("node", level, "", 0, for_file, None, None)
@@ -73,7 +77,8 @@ class _Troubles:
 class TopicFile(RotatingFileHandler):
     """A topic's file, readable by its owner alone, and its ``backups`` predecessors of ``max_bytes`` each.
 
-    A disk that is full or gone costs lines, never more.
+    With either of them 0 the file is never rotated. A disk that is full or gone costs lines, never more: nothing
+    raises, and ``last_resort`` is told when it begins and ends.
     """
 
     def __init__(self, topic: Topic, folder: Path, max_bytes: int, backups: int, last_resort: LastResort) -> None:
@@ -115,7 +120,7 @@ def _for_owner(path: str, flags: int) -> int:
 
 
 class ConsoleStream(StreamHandler):
-    """A terminal or pipe; when nobody reads it any more, lines are lost and no more."""
+    """A terminal or pipe, for lines from ``level`` on; when nobody reads it any more, lines are lost and no more."""
 
     def __init__(self, stream: TextIO, level: int, last_resort: LastResort) -> None:
         super().__init__(stream)
@@ -147,9 +152,10 @@ _ROOM: Final = 0.5
 
 
 class Delivery(QueueListener):
-    """Hands lines to handlers: on a thread of its own once started, else at once.
+    """Hands lines to handlers: on a thread of its own once started, else at once and on the caller's.
 
-    The queue is bounded; lines that find it full are dropped and counted, so that a slow disk holds nobody up.
+    The queue holds ``max_lines``; lines that find it full are dropped and counted, so that a slow disk holds nobody
+    up.
     """
 
     def __init__(self, handlers: tuple[logging.Handler, ...], max_lines: int) -> None:
@@ -171,7 +177,7 @@ class Delivery(QueueListener):
         self._threaded = True
 
     def put(self, line: Line) -> None:
-        """Write a line, or queue it."""
+        """Write a line, or (once started) queue it without waiting. From any thread."""
         if not self._threaded:
             self.handle(line)
             return
@@ -189,12 +195,16 @@ class Delivery(QueueListener):
         return untold
 
     def finish(self, timeout_s: float) -> bool:
-        """Write what is queued and close everything; False when that took longer than ``timeout_s``."""
+        """Write what is queued and close everything; False, with nothing closed, when ``timeout_s`` is too short.
+
+        Blocks for so long at most.
+        """
         if self._threaded and self._thread is not None:
             self._threaded = False
+            end = time.monotonic() + timeout_s
             with contextlib.suppress(queue.Full):
                 self._lines.put(None, timeout=timeout_s)
-            self._thread.join(timeout_s)
+            self._thread.join(max(0.0, end - time.monotonic()))
             if self._thread.is_alive():
                 return False
         for handler in self.handlers:

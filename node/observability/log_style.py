@@ -12,29 +12,30 @@ Fields = dict[str, Any]
 """A line's content by name; ``timestamp``, ``level`` and ``event`` come first."""
 
 Style = Callable[[Fields], str]
+"""Makes one line of text, without its end, of a line's content."""
 
 _FIRST: Final = ["timestamp", "level", "event"]
 
 
 def timestamp(unix_s: float) -> str:
-    """ISO 8601 in UTC with milliseconds."""
+    """Unix time in seconds as ISO 8601, in UTC with milliseconds."""
     return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def json_style() -> Style:
-    """An object a line; everything that is not ASCII is escaped."""
+    """An object a line; what is not ASCII is escaped, and what JSON has no form for is told as ``str`` does."""
     render = structlog.processors.JSONRenderer(default=str)
     return lambda fields: _text(render(None, "", dict(fields)))
 
 
 def plain_style() -> Style:
-    """``key=value`` pairs (logfmt)."""
+    """``key=value`` pairs (logfmt); control characters are escaped."""
     render = structlog.processors.LogfmtRenderer(key_order=_FIRST, drop_missing=True, bool_as_flag=False)
     return lambda fields: _text(render(None, "", _printable(fields)))
 
 
 def console_style(*, colors: bool) -> Style:
-    """Columns for people."""
+    """Columns for people; control characters are escaped, so that no terminal obeys them."""
     render = structlog.dev.ConsoleRenderer(
         colors=colors, pad_event_to=28, sort_keys=False, exception_formatter=structlog.dev.plain_traceback
     )

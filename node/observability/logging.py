@@ -14,6 +14,7 @@ from typing import Final, Literal, TextIO
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from node.domain.errors import described
 from node.observability.last_resort import LastResort, to_stderr
 from node.observability.log_files import ConsoleStream, Delivery, Line, Topic, TopicFile
 from node.observability.log_style import Fields, Style, console_style, json_style, plain_style, timestamp
@@ -28,11 +29,15 @@ LEVELS: Final[dict[LevelName, int]] = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
+"""The standard library's number for each level, least first."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogPolicy:
-    """What is logged, where and how much of it is kept: ``backups`` + 1 files of ``max_bytes`` for each topic."""
+    """What is logged, where and how much of it is kept: ``backups`` + 1 files of ``max_bytes`` for each topic.
+
+    ``queue_lines`` may wait for the writing thread; more are dropped and counted.
+    """
 
     folder: Path
     level: LevelName = "info"
@@ -111,7 +116,11 @@ class Logs:
         threaded: bool = True,
         last_resort: LastResort = to_stderr,
     ) -> Logs:
-        """Make the folder (mode 0700) and start the writing thread; ``threaded=False`` writes at once instead."""
+        """Give the folder mode 0700, made when missing, and start the writing thread, which `close` ends.
+
+        ``threaded=False`` writes at once instead, on the caller's thread: for virtual time. A folder that cannot be
+        made is told to ``last_resort``, not raised. A console's lines are in the style of the files only as JSON.
+        """
         try:
             policy.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             policy.folder.chmod(0o700)
@@ -131,7 +140,7 @@ class Logs:
 
     @property
     def level(self) -> int:
-        """The least level written, as the standard library counts."""
+        """The least level written, as the standard library's number."""
         return LEVELS[self._policy.level]
 
     @property
@@ -140,7 +149,7 @@ class Logs:
         return self._delivery.dropped
 
     def logger(self, topic: Topic) -> FilteringBoundLogger:
-        """A structlog logger whose lines go to this topic."""
+        """A structlog logger whose lines, from the policy's level on, go to this topic; threaded it never waits."""
         logger: FilteringBoundLogger = structlog.wrap_logger(
             _Outlet(self),
             processors=[],
@@ -150,7 +159,10 @@ class Logs:
         return logger
 
     def log_exchange(self, executor: str, model: str, prompt: str, answer: str) -> None:
-        """Log what was asked and answered, in the engine's file alone; does nothing unless the policy says so."""
+        """Log what was asked and answered, in the engine's file alone and whatever the level.
+
+        Does nothing unless the policy says so.
+        """
         if self._policy.prompts:
             fields: Fields = {"event": "exchange", "executor": executor, "model": model}
             fields |= {"prompt": prompt, "answer": answer}
@@ -163,12 +175,20 @@ class Logs:
             logging.getLogger().addHandler(self._bridge)
 
     def write(self, level: int, fields: dict[str, object]) -> None:
-        """Write a line whose fields hold its ``topic`` (else it is general) and ``event``; for structlog's loggers."""
+        """Write a line whose fields hold its ``topic`` (else it is general) and ``event``; for structlog's loggers.
+
+        ``level`` is the standard library's number, and not compared with the policy's. ``topic`` is taken out of
+        ``fields``.
+        """
         topic = fields.pop("topic", Topic.GENERAL)
         self._put(level, topic if isinstance(topic, Topic) else Topic.GENERAL, fields)
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Write what is queued, ``timeout_s`` at most, and close the files; lines that come later are lost."""
+        """Write what is queued and close the files; lines that come later are lost. A second call does nothing.
+
+        Blocks for ``timeout_s`` seconds at most. Lines that were lost for want of time, or dropped before, are told
+        to the last resort.
+        """
         if self._closed:
             return
         self._closed = True
@@ -212,6 +232,6 @@ class _Bridge(logging.Handler):
             fields = {"event": str(record.msg), "logger": record.name}
         if record.exc_info and record.exc_info[1] is not None:
             error = record.exc_info[1]
-            fields["error"] = f"{type(error).__name__}: {error}"
+            fields["error"] = described(error)
             fields["trace"] = "".join(traceback.format_tb(error.__traceback__))
         self._logs.write(logging.ERROR if record.levelno >= logging.ERROR else logging.WARNING, fields)

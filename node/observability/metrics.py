@@ -18,7 +18,7 @@ SLOW_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 16
 
 
 class Metrics:
-    """All metrics, in a registry of their own.
+    """All metrics, in a registry of their own; each name begins with ``llm_node_``, and times are in seconds.
 
     With ``per_node`` the last three have a series for each node that did something: for small fleets.
     """
@@ -57,7 +57,9 @@ class Metrics:
 
         self.points: Final = self._gauge("points", "Points of all nodes, as the gateway last told.")
         self.auth_healthy: Final = self._gauge("auth_healthy", "1 while the auth service is held to be healthy.")
-        self.proxy_checks: Final = self._counter("proxy_checks", "Checks of proxies.", "outcome")
+        self.proxy_checks: Final = self._counter(
+            "proxy_checks", "Checks of proxies, and failures of them that nodes report.", "outcome"
+        )
         self.proxy_check_duration: Final = self._histogram("proxy_check_duration_seconds", "Time of a proxy's check.")
         self.proxy_assignments: Final = self._counter("proxy_assignments", "Proxies given to nodes.")
         self.engine_available: Final = self._gauge("engine_available", "1 while an engine can be reached.", "engine")
@@ -71,7 +73,7 @@ class Metrics:
         self.node_running: Final = self._gauge("node_running", "1 while a node is running.", "node")
 
     def exposition(self) -> bytes:
-        """All values in Prometheus' text format."""
+        """All values in Prometheus' text format, UTF-8."""
         return generate_latest(self.registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

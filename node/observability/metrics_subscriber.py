@@ -105,7 +105,8 @@ class MetricsSubscriber:
 
     def _on_proxy(self, event: ev.ProxyChecked) -> None:
         self._metrics.proxy_checks.labels(_outcome(event.error)).inc()
-        self._metrics.proxy_check_duration.observe(event.took_s)
+        if event.took_s:
+            self._metrics.proxy_check_duration.observe(event.took_s)
 
     def _on_engine(self, event: ev.EngineCalled) -> None:
         self._metrics.engine_duration.labels(event.engine, _outcome(event.error)).observe(event.took_s)

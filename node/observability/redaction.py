@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import re
-from collections import Counter, OrderedDict
+import weakref
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from typing import Final, TypeAlias
-from urllib.parse import quote, quote_plus
 
 from node.domain.secret import MASK, Secret
-
-MIN_CHARS: Final = 6
-"""Shorter secrets are not looked for by value, since they would mask half of every log; patterns still do."""
+from node.observability.secret_forms import MIN_CHARS, forms
 
 _Form: TypeAlias = tuple[int, str]
 """A text to mask, and where in it the characters begin by which it is looked up."""
@@ -77,41 +73,48 @@ class _Sieve:
 class Redactor:
     """Masks what it was told, by value, and what looks like a credential, by pattern.
 
-    A secret is found in its own characters and as JSON, URL or base64 write it, whatever stands around it.
-    `register` is for what lives as long as the program; `remember` for what comes and goes (tokens, developers'
-    keys), of which the last ``remembered`` are kept. Secrets under `MIN_CHARS` characters are left to the patterns.
+    A secret is found in its own characters and as JSON, Python, HTML, URLs, base64 or hexadecimal digits write it,
+    whatever stands around it. `register` is for what lives as long as the program, `remember` for what comes and
+    goes: tokens, developers' keys. Secrets under `MIN_CHARS` characters are left to the patterns.
 
     `redact` may be called from any thread, the others from one thread only.
     """
 
-    def __init__(self, remembered: int = 4096) -> None:
-        self._capacity = remembered
+    def __init__(self, recent: int = 4096) -> None:
+        """Start with nothing; ``recent`` is how many secrets that are gone are masked still."""
         self._sieves = (_Sieve(width=6, step=3), _Sieve(width=4, step=2))
-        self._kept: set[str] = set()
-        self._passing: OrderedDict[str, None] = OrderedDict()
         self._uses: Counter[str] = Counter()
+        self._kept: set[str] = set()
+        self._leases: dict[int, weakref.ref[Secret]] = {}
+        self._held: Counter[str] = Counter()
+        self._ended: deque[tuple[int, str, weakref.ref[Secret]]] = deque()
+        self._recent: OrderedDict[str, None] = OrderedDict()
+        self._most_recent = recent
 
     def register(self, secret: Secret) -> None:
         """Mask this secret from now on."""
         text = secret.reveal()
-        if len(text) < MIN_CHARS or text in self._kept:
-            return
-        self._kept.add(text)
-        self._add(text)
+        if len(text) >= MIN_CHARS and text not in self._kept:
+            self._kept.add(text)
+            self._add(text)
 
     def remember(self, secret: Secret) -> None:
-        """Mask this secret until many others have been remembered after it."""
-        text = secret.reveal()
-        if text in self._passing:
-            self._passing.move_to_end(text)
+        """Mask this secret for as long as the object lives, and until ``recent`` others have gone after it.
+
+        To hold a secret is to be able to tell it: what is bounded in the program is bounded here.
+        """
+        self._settle()
+        text, number = secret.reveal(), id(secret)
+        lease = self._leases.get(number)
+        if len(text) < MIN_CHARS or (lease is not None and lease() is secret):
             return
-        if len(text) < MIN_CHARS or self._capacity < 1:
-            return
-        self._passing[text] = None
-        self._add(text)
-        if len(self._passing) > self._capacity:
-            oldest, _ = self._passing.popitem(last=False)
-            self._remove(oldest)
+        ended = self._ended
+        self._leases[number] = weakref.ref(secret, lambda gone: ended.append((number, text, gone)))
+        self._held[text] += 1
+        if self._held[text] == 1 and text in self._recent:
+            del self._recent[text]
+        elif self._held[text] == 1:
+            self._add(text)
 
     def redact(self, text: str) -> str:
         """The text with every secret in it masked."""
@@ -120,14 +123,27 @@ class Redactor:
             text = _mask(text, spans)
         return _mask_patterns(text)
 
+    def _settle(self) -> None:
+        """Let go of what has gone: not when it goes, since that may be on any thread and at any point of this code."""
+        while self._ended:
+            number, text, lease = self._ended.popleft()
+            if self._leases.get(number) is lease:
+                del self._leases[number]
+            self._held[text] -= 1
+            if not self._held[text]:
+                del self._held[text]
+                self._recent[text] = None
+        while len(self._recent) > self._most_recent:
+            self._remove(self._recent.popitem(last=False)[0])
+
     def _add(self, text: str) -> None:
-        for form in _forms(text):
+        for form in forms(text):
             self._uses[form] += 1
             if self._uses[form] == 1:
                 self._sieve(form).add(form)
 
     def _remove(self, text: str) -> None:
-        for form in _forms(text):
+        for form in forms(text):
             self._uses[form] -= 1
             if not self._uses[form]:
                 del self._uses[form]
@@ -135,27 +151,6 @@ class Redactor:
 
     def _sieve(self, form: str) -> _Sieve:
         return next(sieve for sieve in self._sieves if len(form) >= sieve.least)
-
-
-def _forms(text: str) -> list[str]:
-    """A secret as it may stand in other text, without repeats and in a fixed order."""
-    as_json = [json.dumps(text, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)]
-    nested = [json.dumps(form)[1:-1] for form in as_json]
-    in_url = [quote(text, safe=""), quote_plus(text)]
-    forms = dict.fromkeys([text, *as_json, *nested, *in_url, *_in_base64(text)])
-    return [form for form in forms if len(form) >= MIN_CHARS]
-
-
-def _in_base64(text: str) -> Iterator[str]:
-    """What is the same in the base64 of whatever contains the text, at each of the three alignments."""
-    data = text.encode("utf-8", "surrogatepass")
-    for before in range(3):
-        whole = base64.b64encode(b"\0" * before + data)
-        first = (before * 8 + 5) // 6
-        last = (before + len(data)) * 8 // 6
-        core = whole[first:last].decode("ascii")
-        yield core
-        yield core.replace("+", "-").replace("/", "_")
 
 
 def _mask(text: str, spans: list[tuple[int, int]]) -> str:

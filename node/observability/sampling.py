@@ -27,7 +27,7 @@ class _Window:
 
 
 class Sampler(Generic[K]):
-    """Admits the first of each kind in every window and counts the others. Kinds must be few."""
+    """Admits the first of each kind in every window and counts the others. Kinds must be few; ``now`` is in seconds."""
 
     def __init__(self) -> None:
         self._windows: dict[K, _Window] = {}

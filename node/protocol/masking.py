@@ -11,9 +11,9 @@ from node.domain.secret import MASK, Secret
 
 
 def masked(body: bytes, secrets: Iterable[Secret]) -> bytes:
-    """A JSON body with every secret in its texts replaced by a mask; any other body as it is.
+    """A JSON body with every secret in its texts replaced by a mask; any other body as it is, unfit to be shown.
 
-    Numbers and structure stay, so that a short secret cannot change what an answer means.
+    Numbers and structure stay, so that a short secret cannot change what an answer means. Never raises.
     """
     texts = [secret.reveal() for secret in secrets if secret]
     try:

@@ -16,12 +16,20 @@ MAX_TOKEN_CHARS = 16_384
 
 
 class WireMessage(BaseModel):
-    """A body on the wire."""
+    """A body on the wire, immutable; fields that it does not know are dropped where it is read.
+
+    Reading one (``model_validate_json``) or making one raises `pydantic.ValidationError`, a `ValueError`, when a
+    field is missing or not usable.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
 
     def to_wire(self) -> bytes:
-        """Its JSON."""
+        """Its JSON in UTF-8, on one line, with secrets in clear.
+
+        Raises:
+            ValueError: a text holds half of a surrogate pair, for which UTF-8 has no form.
+        """
         return self.model_dump_json().encode()
 
 
@@ -50,7 +58,7 @@ class IdentityReply(WireMessage):
 
 
 class Stats(WireMessage):
-    """A node's machine."""
+    """A node's machine: ``ram`` and ``vram`` in MB, ``cpu`` in cores."""
 
     ram: int
     cpu: int
@@ -60,7 +68,7 @@ class Stats(WireMessage):
 
 
 class Registration(WireMessage):
-    """Step 4, ``POST /worker/register_node``."""
+    """Step 4, ``POST /worker/register_node``. Version and stats may be missing when it is read."""
 
     node_url: StrictStr = Field(min_length=1)
     node_version: str | None = None
@@ -68,7 +76,7 @@ class Registration(WireMessage):
 
 
 class TokenGrant(WireMessage):
-    """The session's token."""
+    """The answer to step 4: the session's token, a JWT of at most `MAX_TOKEN_CHARS`, borne by all later steps."""
 
     access_token: StrictStr = Field(min_length=1, max_length=MAX_TOKEN_CHARS, repr=False)
 
@@ -104,7 +112,11 @@ LenientNumber = Annotated[float | None, BeforeValidator(_number_or_none)]
 
 
 class JobData(WireMessage):
-    """A job as handed to a node. ``messages`` is checked when it is translated, so that a fault can be answered."""
+    """A job as handed to a node; a field that is absent, null or of a wrong type is None.
+
+    ``max_output`` is in tokens, and 0 or less asks for no limit. ``messages`` is any JSON: it is checked when it is
+    translated, so that a fault can be answered.
+    """
 
     job_id: LenientText = None
     api_key: LenientText = Field(default=None, repr=False)
@@ -115,13 +127,13 @@ class JobData(WireMessage):
 
 
 class PollReply(WireMessage):
-    """Step 6, the answer of ``GET /worker/get_job``: a job, or null."""
+    """Step 6, the answer of ``GET /worker/get_job``: a job, or None when there is no work."""
 
     job_data: JobData | None = None
 
 
 class AnswerMessage(WireMessage):
-    """The text that was generated."""
+    """The text that was generated; empty when the job failed."""
 
     role: str = "assistant"
     content: str = Field(default="", repr=False)
@@ -132,7 +144,10 @@ def _message_object(value: Any) -> Any:
 
 
 class ResultBody(WireMessage):
-    """What a result says: the message, and for an ``error`` the reason. Other fields are kept as they are."""
+    """What a result says: the message, and for an ``error`` the reason, otherwise None.
+
+    A message that is a bare string is read as its content. Other fields are kept.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -141,7 +156,10 @@ class ResultBody(WireMessage):
 
 
 class ResultUpdate(WireMessage):
-    """Step 7, ``POST /worker/update_result``."""
+    """Step 7, ``POST /worker/update_result``: ``api_key`` is the job's own, empty where it had none.
+
+    ``model_name`` is the model that produced the text, or was asked for when none did.
+    """
 
     job_id: StrictStr = Field(min_length=1)
     api_key: str = Field(repr=False)
@@ -150,12 +168,12 @@ class ResultUpdate(WireMessage):
     status: Literal["success", "error"]
 
     def to_wire(self) -> bytes:
-        """Its JSON, without the error where there is none."""
+        """As `WireMessage.to_wire`, fields that are null left out, as is the error of a success."""
         return self.model_dump_json(exclude_none=True).encode()
 
 
 class PointsReply(WireMessage):
-    """Step 8, the answer of ``GET /get_points``."""
+    """Step 8, the answer of ``GET /get_points``: points settled and raw; raw ones are 0 where they are not told."""
 
     points: float = Field(allow_inf_nan=False)
     pointsraw: float = Field(default=0.0, allow_inf_nan=False)
@@ -178,7 +196,10 @@ class InputMessage(WireMessage):
 
 
 class JobRequest(WireMessage):
-    """``POST /submit_job``."""
+    """``POST /submit_job``.
+
+    ``max_output`` is in tokens, 0 or less asks for no limit; ``temperature`` None is the engine's own.
+    """
 
     model: str = Field(min_length=1)
     messages: list[InputMessage] = Field(repr=False)
@@ -193,7 +214,10 @@ class JobTicket(WireMessage):
 
 
 class JobOutcome(WireMessage):
-    """The answer of ``GET /get_result/{job_id}`` once there is a result; before it is 404."""
+    """The answer of ``GET /get_result/{job_id}`` once there is a result; before that it is 404.
+
+    ``model_name`` is None at gateways that do not tell which model ran.
+    """
 
     status: Literal["success", "error"]
     result: ResultBody
@@ -201,7 +225,10 @@ class JobOutcome(WireMessage):
 
 
 class ChatRequest(WireMessage):
-    """``POST /chat/completions``: submits a job and waits for its result, ``request_timeout_time`` seconds at most."""
+    """``POST /chat/completions``: submits a job and waits for its result, ``request_timeout_time`` seconds at most.
+
+    ``max_tokens`` and ``temperature`` are as in `JobRequest`.
+    """
 
     model: str = Field(min_length=1)
     messages: list[InputMessage] = Field(repr=False)
@@ -219,7 +246,7 @@ class ChatChoice(WireMessage):
 
 
 class ChatReply(WireMessage):
-    """The answer of ``POST /chat/completions``."""
+    """The answer of ``POST /chat/completions``; ``id`` is the job's."""
 
     id: str
     model: str

@@ -25,7 +25,7 @@ class Proof(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a request goes."""
+    """Where a request goes. ``path`` begins with ``/`` and may hold ``{job_id}``, to be filled in."""
 
     method: str
     path: str

@@ -58,7 +58,10 @@ class UnverifiedReader:
 
 
 class KeyReader:
-    """Checks the signature with one key: a PEM public key, or a shared secret."""
+    """Checks the signature with one key: a PEM public key (`ALGORITHMS`), or a shared secret (`SECRET_ALGORITHMS`).
+
+    A PEM text that holds no public key accepts no token.
+    """
 
     def __init__(self, key: str) -> None:
         self._key = key
@@ -68,13 +71,18 @@ class KeyReader:
         """See `TokenReader.read`."""
         try:
             claims = jwt.decode(token, self._key, algorithms=list(self._algorithms), options=_UNJUDGED)
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, ValueError, AttributeError, TypeError) as error:
+            # A PEM text that holds no public key is met only here, and PyJWT lets its own library's errors through.
             raise TokenUnreadable(f"the token's signature is not that of the configured key: {error}") from error
         return _times(claims)
 
 
 class KeySetReader:
-    """Checks the signature with the key of a JWKS document (RFC 7517) that the token names."""
+    """Checks the signature with the key of a JWKS document (RFC 7517) that the token names.
+
+    When the document does not hold that key, the `TokenUnreadable` has a `KeyError` as its cause: a newer document
+    may hold it.
+    """
 
     def __init__(self, document: str) -> None:
         """Take a JWKS document as JSON text.

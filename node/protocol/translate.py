@@ -28,7 +28,7 @@ API_KEY = "api_key"
 
 
 def secret_check(spec: NodeSpec) -> SecretCheck:
-    """The body of step 2."""
+    """The body of step 2, the node's secret in clear."""
     return SecretCheck(node_id=spec.node_id, secret=spec.identity.secret.reveal())
 
 
@@ -46,7 +46,7 @@ def registration(spec: NodeSpec, node_version: str) -> Registration:
 
 
 def models_update(spec: NodeSpec, models: tuple[str, ...]) -> ModelsUpdate:
-    """The body of step 5."""
+    """The body of step 5: the models that the node offers from now on, in place of all former ones."""
     return ModelsUpdate(node_url=spec.node_id, models=list(models))
 
 
@@ -61,7 +61,10 @@ def points(reply: PointsReply) -> Points:
 
 
 def job(data: JobData) -> Job | None:
-    """The job in a poll's answer; None when it has no ``job_id``, so that no answer could name it."""
+    """The job in a poll's answer; None when it has no ``job_id``, so that no answer could name it.
+
+    Never raises: a job that cannot be run comes with a `MalformedPayload`, to be answered with an error.
+    """
     if not data.job_id:
         return None
     receipt = {API_KEY: Secret(data.api_key)} if data.api_key else {}
@@ -98,7 +101,10 @@ def _message(entry: Any) -> Message | None:
 
 
 def result_update(finished: FinishedJob) -> ResultUpdate:
-    """The body of step 7. A failure's content is empty and its reason stands in ``result.error``."""
+    """The body of step 7. A failure's content is empty and its reason stands in ``result.error``.
+
+    Halves of surrogate pairs in texts are replaced, so that it can be sent.
+    """
     api_key = finished.receipt.get(API_KEY, Secret("")).reveal()
     match finished.outcome:
         case Success(generation):

@@ -13,6 +13,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from node.domain.secret import shortened
 from node.domain.verdict import Ruling, Verdict
 from node.protocol.messages import (
     ChatReply,
@@ -44,7 +45,10 @@ _REASON_CHARS: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A verdict, and the message that was read on the way to it."""
+    """A verdict, and the message that was read on the way to it.
+
+    The message is the step's in `EXPECTED` when the ruling is ``OK``; None otherwise, and for all other steps.
+    """
 
     verdict: Verdict
     message: WireMessage | None = None
@@ -56,7 +60,9 @@ _EMPTY_POLLS: Final = frozenset({b'{"job_data":null}', b'{"job_data": null}', b"
 
 
 def judge(step: Step, status: int, headers: Mapping[str, str], body: bytes, *, renewed: bool = False) -> Judged:
-    """Say what an answer means for the one who asked.
+    """Say what an answer means for the one who asked. Never raises.
+
+    A refusal's reason quotes the body, 300 characters at most: see `node.protocol.masking.masked`.
 
     Args:
         step: what was asked.
@@ -154,7 +160,7 @@ def _reason(status: int, body: bytes) -> str | None:
     else:
         said = content
     said = _without_input(said)
-    return f"HTTP {status}: {said}"[:_REASON_CHARS] if said else f"HTTP {status}"
+    return shortened(f"HTTP {status}: {said}", _REASON_CHARS) if said else f"HTTP {status}"
 
 
 def _without_input(said: Any) -> Any:
@@ -168,4 +174,4 @@ def _without_input(said: Any) -> Any:
 def _faults(error: ValidationError) -> str:
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     texts = (f"{'.'.join(map(str, fault['loc']))} {fault['msg']}".strip() for fault in faults)
-    return "; ".join(texts)[:_REASON_CHARS]
+    return shortened("; ".join(texts), _REASON_CHARS)

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from node.domain.errors import described
 from node.domain.events import Crash
 from node.domain.ids import NodeId
 
@@ -16,7 +17,7 @@ T = TypeVar("T")
 def crash(task: str, error: BaseException, node: NodeId | None = None) -> Crash:
     """Describe a defect. The traceback shows code lines only, never values."""
     frames = "".join(traceback.format_tb(error.__traceback__))
-    return Crash(task=task, error=f"{type(error).__name__}: {error}", trace=frames, node=node)
+    return Crash(task=task, error=described(error), trace=frames, node=node)
 
 
 class TaskOwner:

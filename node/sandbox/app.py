@@ -28,7 +28,10 @@ DEFAULT_MAX_BYTES: Final = 16 * 1024 * 1024
 
 
 def create_app(gateway: Gateway, *, max_request_bytes: int = DEFAULT_MAX_BYTES, more: Sequence[Route] = ()) -> ASGIApp:
-    """The application over these rules; ``more`` are routes beside the gateway's own."""
+    """The application over these rules; ``more`` are routes beside the gateway's own.
+
+    A request whose body has more than ``max_request_bytes`` is answered 413.
+    """
     rest = Starlette(
         routes=[
             *NodeRoutes(gateway, max_request_bytes).routes(),

@@ -34,7 +34,8 @@ class Surroundings:
     """What a sandbox takes from outside, so that it can run in virtual time from a seed.
 
     ``secret`` is what tokens are signed with where no data folder holds another; ``control_token`` guards
-    ``/sandbox/*``; ``executor`` runs the database's work and may be None for a thread of its own.
+    ``/sandbox/*``; ``on_crash`` is told of tasks that died of a defect; ``executor`` runs the database's work and
+    may be None for a thread of its own.
     """
 
     clock: Clock
@@ -60,7 +61,10 @@ def system_surroundings(policy: SandboxPolicy, on_crash: Callable[[Crash], objec
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A gateway that runs: its rules, its ASGI application, its feeder and its faults."""
+    """A gateway that runs: its rules, its ASGI application, its feeder and its faults.
+
+    ``closing`` is set when it is about to end, and ends what waits in it.
+    """
 
     gateway: Gateway
     app: ASGIApp
@@ -70,7 +74,10 @@ class Sandbox:
     closing: Signal
 
     def quiesce(self) -> None:
-        """Stop the feeder and end all waits, those of requests included, so that they are answered soon."""
+        """Stop the feeder and end all waits, those of requests included, so that they are answered soon.
+
+        Returns at once; there is no way back.
+        """
         self.closing.set()
         self.feeder.stop()
         self.gateway.dismiss()
@@ -115,6 +122,8 @@ async def sandbox(policy: SandboxPolicy, around: Surroundings) -> AsyncIterator[
 @contextlib.asynccontextmanager
 async def served_sandbox(policy: SandboxPolicy, around: Surroundings) -> AsyncIterator[tuple[Sandbox, ServerHandle]]:
     """A sandbox that listens on the policy's address within the block.
+
+    At its end requests under way have the policy's ``stop_grace_s`` to be answered.
 
     Raises:
         InvalidInput: the address cannot be had.

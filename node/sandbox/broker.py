@@ -24,7 +24,7 @@ class Broker(Protocol):
     """
 
     async def publish(self, ticket: Ticket) -> None:
-        """Queue a job; one that is queued already stays as it is."""
+        """Queue a job, at the place of its ``seq``; one that is queued already stays as it is."""
         ...
 
     async def claim(self, models: Sequence[str], unfit: Callable[[JobId], bool]) -> Ticket | None:

@@ -26,10 +26,14 @@ EXIT_FAILED: Final = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a sandbox until it is told to end; its exit code.
+    """Run a sandbox until SIGINT, SIGTERM or the end of its owner; its exit code, 0 or `EXIT_FAILED`.
 
-    The configuration is a `SandboxPolicy` as JSON: a file, or else the first line of standard input. In the
-    second case the process belongs to whoever writes there, and ends with it, however that ends.
+    The configuration is a `SandboxPolicy` as JSON: a file, or else the first line of standard input, of at most
+    `MAX_DOCUMENT_BYTES`. In the second case the process belongs to whoever writes there, and ends with it, however
+    that ends. When it listens it writes a `Handshake` to standard output; why it failed is on standard error.
+
+    Raises:
+        SystemExit: the arguments do not fit, or help was asked for.
     """
     parser = argparse.ArgumentParser(prog="python -m node.sandbox", description="A sandbox gateway on a port.")
     parser.add_argument("--config", type=Path, metavar="FILE", help="JSON; without it: the first line of stdin")

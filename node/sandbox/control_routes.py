@@ -40,7 +40,10 @@ class ControlRoutes:
     - ``GET /sandbox/ledger``: the sums; with ``?detail=1&after=SEQ&limit=N`` the jobs, too, N at a time.
     - ``GET /sandbox/nodes?after=INDEX&limit=N``: the nodes, their points and signs of life.
     - ``GET`` and ``POST /sandbox/feeder {"running": …, "rate_per_s": …}``.
-    - ``GET`` and ``POST /sandbox/faults {"rules": […]}``.
+    - ``GET`` and ``POST /sandbox/faults {"rules": […]}``: each a `FaultRule`; all former ones go.
+
+    N is 1 to `MAX_ROWS`; ``next_after`` of an answer begins the next page and is null on the last. Without the
+    token a request is answered 401, and 422 with a body or query that is not usable.
     """
 
     def __init__(self, gateway: Gateway, feeder: Feeder, faults: Faults, token: Secret, max_bytes: int) -> None:

@@ -20,6 +20,8 @@ class ClientGone(Exception):
 async def while_connected(receive: Receive, work: Awaitable[T]) -> T:
     """Wait for ``work`` as long as the client does; the request's body must have been read.
 
+    A cancellation of the caller reaches ``work`` too.
+
     Raises:
         ClientGone: the client left; ``work`` is cancelled.
     """

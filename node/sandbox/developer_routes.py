@@ -32,6 +32,10 @@ class DeveloperRoutes:
 
     The figures are told with and without a key, since the family's own documents disagree on it; a key that is
     sent must be a good one.
+
+    A chat completion waits ``request_timeout_time`` seconds, `DEFAULT_CHAT_WAIT_S` where that is null or not above 0,
+    and never longer than the policy's ``max_chat_wait_s``. Without a result by then it is answered 504, with a
+    failed one 502; the job itself goes on.
     """
 
     def __init__(self, gateway: Gateway, max_bytes: int) -> None:

@@ -53,7 +53,9 @@ class Dispatcher:
                 await self._broker.publish(job.ticket)
 
     async def claim(self, node: NodeRecord) -> JobRecord | None:
-        """Lease the node the oldest job of its models, if there is one; durable when it returns.
+        """Lease the node the oldest job of its models, None when there is none; durable when it returns.
+
+        A cancelled call leaves the job queued.
 
         Raises:
             StorageUnavailable: the claim cannot be kept; the job is queued again.

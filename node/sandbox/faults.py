@@ -43,7 +43,10 @@ class _Armed:
 
 
 class Faults:
-    """The rules in force. From the same random source and the same requests come the same faults."""
+    """The rules in force, looked at in their order: the first that matches and fires decides.
+
+    From the same random source and the same requests come the same faults.
+    """
 
     def __init__(self, random: Random, rules: Sequence[FaultRule] = ()) -> None:
         self._random = random
@@ -59,7 +62,7 @@ class Faults:
         self._armed = [_Armed(rule) for rule in rules]
 
     def draw(self, path: str) -> FaultRule | None:
-        """The fault to commit on a request for this path, if any; never on ``/sandbox/*``."""
+        """The fault to commit on a request for this path, if any; never on ``/sandbox/*``. Counts the request."""
         label = _LABELS.get(path) or _LABELS.get(f"{path.rpartition('/')[0]}/{{job_id}}")
         if label is None:
             return None

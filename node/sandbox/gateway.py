@@ -29,7 +29,11 @@ from node.sandbox.settlement import Settlement
 
 @dataclass(frozen=True, slots=True)
 class NetworkStats:
-    """The network at one moment."""
+    """The network at one moment.
+
+    ``active_nodes`` are in session and were seen within the policy's ``active_s``; ``models`` are what they offer,
+    by name. ``jobs`` and ``accepted`` count all jobs and answers since the journal, or else the gateway, began.
+    """
 
     active_nodes: int
     known_nodes: int
@@ -100,7 +104,7 @@ class Gateway:
         await self._journal.node(self._nodes.check_secret(node_id, secret))
 
     def identity_holds(self, node_id: NodeId, pub_key: str, account_id: str) -> bool:
-        """Step 3: whether the auth service holds these credentials valid."""
+        """Step 3: whether the auth service holds these credentials valid; see `SandboxPolicy.identities`."""
         return self._nodes.identity_holds(node_id, pub_key, account_id)
 
     async def register(self, node_id: NodeId, version: str) -> str:
@@ -192,7 +196,7 @@ class Gateway:
         """Queue a job; durable when it returns.
 
         Raises:
-            QueueFull: too many jobs wait.
+            QueueFull: as many jobs wait as the policy allows.
             StorageUnavailable: it cannot be kept.
         """
         if self.pending >= self._policy.max_pending:
@@ -234,7 +238,10 @@ class Gateway:
         return job, job.answer
 
     async def wait(self, job: JobRecord, timeout_s: float) -> bool:
-        """Wait until the job has an answer, or the gateway closes; whether it has one."""
+        """Wait until the job has an answer; whether it has one.
+
+        Ends after ``timeout_s``, or the policy's ``max_chat_wait_s`` if that is less, and when the gateway closes.
+        """
         return await self._settlement.wait(job, min(timeout_s, self._policy.max_chat_wait_s))
 
     @property
@@ -243,7 +250,7 @@ class Gateway:
         return self._ledger.unanswered - len(self._leases)
 
     def jobs_done(self, node_id: str) -> int:
-        """How many results of this node were accepted."""
+        """How many results of this node were accepted; 0 for a node that is not known."""
         node = self._nodes.find(NodeId(node_id))
         return node.succeeded + node.failed if node else 0
 
@@ -281,16 +288,19 @@ class Gateway:
         )
 
     def job_rows(self, after_seq: int, limit: int) -> list[dict[str, Any]]:
-        """Jobs for a report, those numbered above ``after_seq``, oldest first."""
+        """See `Ledger.rows`."""
         return self._ledger.rows(after_seq, limit)
 
     def node_rows(self, after: int, limit: int) -> list[dict[str, Any]]:
-        """Nodes for a report, in the order in which they came, the first ``after`` left out."""
+        """Up to ``limit`` nodes for a report, in the order in which they came, the first ``after`` left out."""
         now = self._clock.monotonic()
         return [self._nodes.row(node, now) for node in islice(self._nodes, after, after + limit)]
 
     async def keep_house(self, stop: Signal) -> None:
-        """Call `checkpoint` from time to time until it is time to stop; a disk that fails is tried again."""
+        """Call `checkpoint` every ``checkpoint_s`` of the policy until it is time to stop.
+
+        Never raises `StorageError`: a disk that fails is tried again the next time.
+        """
         while not await stop.wait(self._policy.checkpoint_s):
             try:
                 await self.checkpoint()
@@ -298,7 +308,7 @@ class Gateway:
                 continue
 
     async def checkpoint(self) -> None:
-        """Save uptimes that grew and forget old results.
+        """Save uptimes that grew, and forget results beyond the policy's ``keep_results_s`` or ``keep_results``.
 
         Raises:
             StorageUnavailable: it cannot be kept; the next one makes up for it.
@@ -315,7 +325,7 @@ class Gateway:
         self._settlement.close()
 
     async def aclose(self) -> None:
-        """Dismiss those who wait, finish what is being written, and close broker and journal."""
+        """Dismiss those who wait, finish what is being written, make a last `checkpoint`, close broker and journal."""
         self.dismiss()
         await self._tasks.join()
         try:

@@ -8,7 +8,7 @@ from node.sandbox.policy import SecretText
 
 
 class Handshake(BaseModel):
-    """Where a sandbox is reached, and what opens its ``/sandbox/*``."""
+    """Where a sandbox is reached (its base URL, without a trailing slash), and what opens its ``/sandbox/*``."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -30,7 +30,7 @@ class Issuer:
         self._verified: dict[str, tuple[NodeId, float]] = {}
 
     def grant(self, node: NodeId) -> str:
-        """A new token for this node, good for the lifetime from now on; times are whole seconds."""
+        """A new token for this node, good for ``lifetime_s`` from now on: its times are rounded outwards to seconds."""
         now = self._clock.wall()
         claims = {
             "sub": node,

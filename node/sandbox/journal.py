@@ -31,6 +31,7 @@ class Recorded:
     """In the order of their numbers."""
     leases: Sequence[Lease] = ()
     forgotten: Counts = field(default_factory=Counts)
+    """The part of the sums that no record shows: see `Ledger.unshown`."""
 
 
 class Journal(Protocol):

@@ -22,7 +22,11 @@ class Leases:
         return len(self._holders)
 
     def grant(self, job: JobId, node: NodeId, until: float) -> None:
-        """Lease a job that is not leased."""
+        """Lease a job that is not leased.
+
+        Raises:
+            RuntimeError: it is leased already.
+        """
         if job in self._holders:
             raise RuntimeError(f"job {job} is leased already")
         self._holders[job] = (node, until)

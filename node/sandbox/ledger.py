@@ -89,6 +89,7 @@ class Counts:
     succeeded: int = 0
     failed: int = 0
     duplicates_refused: int = 0
+    """Results for jobs that had their answer."""
     unknown_results: int = 0
     """Results for jobs that are unknown, or unknown to their sender."""
 
@@ -111,7 +112,8 @@ class Counts:
 class Totals(NamedTuple):
     """The ledger at one moment. Always: ``submitted == pending + leased + accepted``.
 
-    ``lost`` are jobs that were claimed, have no answer, are not queued and not leased.
+    ``redelivered`` are claims beyond a job's first, ``points`` what all nodes have earned together. ``lost`` are jobs
+    that were claimed, have no answer, are not queued and not leased: a defect of the gateway, if there is any.
     """
 
     submitted: int
@@ -188,7 +190,7 @@ class Ledger:
             self._open_claimed[job.job_id] = job
 
     def returned(self, job_id: JobId, now: float) -> JobRecord:
-        """A known job is queued again; ``now`` is monotonic. Its record."""
+        """A known job is queued again; ``now`` is monotonic time in seconds. Its record."""
         self.counts.returned += 1
         job = self._jobs[job_id]
         job.returned_at = now
@@ -218,7 +220,7 @@ class Ledger:
         self.counts.unknown_results += 1
 
     def stale(self, before: float, keep: int) -> list[JobRecord]:
-        """The answered jobs to forget: answered before this Unix time, or more than ``keep``; oldest first."""
+        """The answered jobs to forget, oldest first: answered before this Unix time, or those beyond ``keep`` jobs."""
         surplus = len(self._answered) - keep
 
         def is_stale(place: tuple[int, JobRecord]) -> bool:
@@ -251,6 +253,6 @@ class Ledger:
         return sum(not is_held(job_id) for job_id in self._open_claimed)
 
     def rows(self, after_seq: int, limit: int) -> list[dict[str, Any]]:
-        """Jobs for a report, those numbered above ``after_seq``, oldest first."""
+        """Up to ``limit`` jobs for a report, those numbered above ``after_seq``, oldest first."""
         later: Iterator[JobRecord] = (job for job in self._jobs.values() if job.seq > after_seq)
         return [job.row() for job in islice(later, limit)]

@@ -56,6 +56,8 @@ class Nodes:
     def check_secret(self, node_id: NodeId, secret: Secret) -> NodeRecord:
         """The node that this secret belongs to; in open registration the first secret seen is the right one.
 
+        A node that is not known becomes so.
+
         Raises:
             SecretDenied: it is not the right one.
         """
@@ -74,7 +76,7 @@ class Nodes:
         return record
 
     def identity_holds(self, node_id: NodeId, pub_key: str, account_id: str) -> bool:
-        """Whether the auth service holds these credentials valid."""
+        """Whether the auth service holds these credentials valid; see `SandboxPolicy.identities`."""
         if not (node_id and pub_key and account_id):
             return False
         known = self._policy.identities.get(node_id)
@@ -114,7 +116,7 @@ class Nodes:
         return record.succeeded * self._policy.points_per_job + record.uptime_s / 60.0 * self._policy.points_per_minute
 
     def is_active(self, record: NodeRecord, now: float) -> bool:
-        """Whether the node is in session and has shown itself lately."""
+        """Whether the node is in session and has shown itself within the policy's ``active_s``."""
         return record.registered and now - record.last_seen <= self._policy.active_s
 
     def active(self, now: float) -> Iterator[NodeRecord]:

@@ -5,7 +5,7 @@ Durations are in seconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -51,7 +51,11 @@ FAULTY_STEPS: Final = ("*", "ip", *(step.label for step in Step))
 
 @dataclass(frozen=True, slots=True)
 class FaultRule:
-    """A fault to commit on requests of one step. The first rule that matches and fires decides."""
+    """A fault to commit on requests of one step. The first rule that matches and fires decides.
+
+    Raises:
+        ValueError: a value is out of its bounds, or the step is not known.
+    """
 
     step: str
     """One of `FAULTY_STEPS`."""
@@ -59,16 +63,19 @@ class FaultRule:
     after: bool = False
     """Whether the gateway acts on the request first; ``garble`` and ``cut`` always let it."""
     probability: float = 1.0
+    """Chance, 0 to 1, with which a matching request meets it."""
     skip: int = 0
     """Matching requests to leave alone before the rule begins."""
     count: int | None = None
     """How often it fires at most; None: without end."""
     status: int = 500
+    """The HTTP status of a ``status`` answer, 200 to 599."""
     body: Literal["json", "html", "empty"] = "json"
     """What a ``status`` answer carries."""
     retry_after: str | None = None
     """The ``Retry-After`` of a ``status`` answer: seconds, or an HTTP date."""
     delay_s: float = 1.0
+    """How long a ``delay`` waits."""
 
     def __post_init__(self) -> None:
         if self.step not in FAULTY_STEPS:
@@ -91,21 +98,27 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadPolicy:
-    """What the feeder submits: an open model, whose rate does not depend on how fast jobs are done."""
+    """What the feeder submits: an open model, whose rate does not depend on how fast jobs are done.
+
+    Raises:
+        ValueError: a rate or share is out of its bounds.
+    """
 
     prompts: tuple[Prompt, ...] = ()
     """Asked as they stand, drawn evenly; the models of the other prompts are drawn from these, too."""
     other_models: tuple[str, ...] = ()
     """More models for the other prompts."""
     rate_per_s: float = 2.0
+    """Jobs a second; 0: none."""
     arrivals: Literal["constant", "poisson"] = "poisson"
     share_other: float = 0.25
-    """Share of jobs whose prompt is none of ``prompts``."""
+    """Share, 0 to 1, of jobs whose prompt is none of ``prompts``."""
     max_pending: int = 200
     """Jobs that may wait for a node; arrivals above that are dropped and counted."""
     limit: int | None = None
     """Jobs in all; None: without end."""
     max_output: int = 256
+    """Tokens that each job asks for at most."""
     temperature: float | None = 0.7
     api_key: SecretText = Secret("sandbox-feeder")
     running: bool = True
@@ -128,7 +141,11 @@ class KnownIdentity:
 
 @dataclass(frozen=True, slots=True)
 class SandboxPolicy:
-    """Every setting of a sandbox gateway."""
+    """Every setting of a sandbox gateway.
+
+    Raises:
+        ValueError: a value is out of its bounds.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -154,10 +171,13 @@ class SandboxPolicy:
     """What ``/sandbox/*`` asks for; None: a random one, told in the handshake."""
     points_per_job: float = 1.0
     points_per_minute: float = 0.1
+    """For time in session."""
     keep_results_s: float = 3600.0
     """How long an answered job is remembered: its result to be fetched, duplicates to be refused."""
     keep_results: int = 100_000
+    """Answered jobs that are remembered at most."""
     max_request_bytes: int = 16 * 1024 * 1024
+    """A longer body is answered 413."""
     max_pending: int = 100_000
     """Jobs that may wait for a node before submissions are refused."""
     max_chat_wait_s: float = 600.0
@@ -178,6 +198,15 @@ class SandboxPolicy:
             raise ValueError("lease_s, token_lifetime_s and checkpoint_s are above 0")
         if not 0 <= self.port <= 65535:
             raise ValueError("port lies between 0 and 65535")
+
+    def secrets(self) -> Iterator[Secret]:
+        """All secrets in it."""
+        yield from self.node_secrets.values()
+        yield from self.api_keys
+        if self.control_token is not None:
+            yield self.control_token
+        if self.workload is not None:
+            yield self.workload.api_key
 
 
 def dump_policy(policy: SandboxPolicy) -> bytes:

@@ -31,7 +31,7 @@ class PollEndpoint:
         self._gateway = gateway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one poll."""
+        """Answer one poll: 200 with a job or null, or as `refusal_reply` words a refusal."""
         if scope["method"] != "GET":
             await json_reply({"detail": "Method Not Allowed"}, 405)(scope, receive, send)
             return

@@ -47,7 +47,8 @@ class SandboxProcess:
     ) -> SandboxProcess:
         """Start a process and wait until it listens.
 
-        ``tasks`` owns the readers of its output; ``on_line`` is told each line of its standard error.
+        ``tasks`` owns the readers of its output; ``on_line`` is told each line of its standard error. A cancelled
+        call leaves no process behind.
 
         Raises:
             SandboxFailed: it ended, or did not listen in time; it does not run any more.
@@ -91,12 +92,12 @@ class SandboxProcess:
 
     @property
     def returncode(self) -> int | None:
-        """Its exit code; None while it runs."""
+        """Its exit code, negative where a signal ended it; None while it runs."""
         return self._process.returncode
 
     @property
     def last_lines(self) -> tuple[str, ...]:
-        """The last lines of its standard error."""
+        """The last lines of its standard error, 20 at most."""
         return tuple(self._tail)
 
     async def wait(self) -> int:
@@ -105,6 +106,8 @@ class SandboxProcess:
 
     async def stop(self, grace_s: float = 10.0) -> int:
         """End it: by closing its standard input; after ``grace_s`` by SIGTERM, and after as long again by SIGKILL.
+
+        So it takes twice ``grace_s`` at most. A cancelled call leaves it to end by itself.
 
         Returns its exit code. A second call returns it again.
         """

@@ -56,7 +56,7 @@ def message_reply(message: WireMessage) -> Response:
 
 
 def refusal_reply(error: NodeError) -> Response:
-    """How a refusal, or a disk that fails, looks on the wire."""
+    """How a refusal looks on the wire, and a disk that fails: 503. That and 429 have a ``Retry-After`` of 1 s."""
     if isinstance(error, StorageError):
         return JSONResponse({"detail": "the gateway cannot keep this now"}, 503, headers=_LATER)
     status = _STATUS[type(error)]
@@ -81,7 +81,7 @@ async def read_body(request: Request, kind: type[M], max_bytes: int) -> M:
 
     Raises:
         HTTPException: 413, it has more bytes than allowed; no more than that is kept.
-        ValidationError: it is not JSON, or not such a message.
+        pydantic.ValidationError: it is not JSON, or not such a message.
     """
     body = bytearray()
     async for chunk in request.stream():

@@ -1,4 +1,4 @@
-"""The sandbox on a port: uvicorn with uvloop's kind of loop and httptools, stopped gracefully."""
+"""The sandbox on a port: uvicorn with httptools on the loop that runs, stopped gracefully."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ async def serving(
 ) -> AsyncIterator[ServerHandle]:
     """Serve an application within the block; port 0 is a free one.
 
-    At the block's end no connection is taken any more, and requests under way have ``grace_s`` seconds.
+    An idle connection is closed after ``keep_alive_s``. At the block's end no connection is taken any more, and
+    requests under way have ``grace_s`` seconds.
 
     Raises:
         InvalidInput: the address is taken, not this machine's, or not allowed.

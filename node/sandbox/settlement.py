@@ -70,7 +70,7 @@ class Settlement:
             raise fault
 
     async def wait(self, job: JobRecord, timeout_s: float) -> bool:
-        """Wait until the job has an answer, or the gateway closes; whether it has one."""
+        """Wait until the job has an answer, the time is over or the gateway closes; whether it has one."""
         if job.answer is None and not self._closed:
             await self._awaited.setdefault(job.job_id, Signal()).wait(timeout_s)
         return job.answer is not None

@@ -66,7 +66,8 @@ class SqliteJournal:
     ) -> tuple[SqliteJournal, Recorded]:
         """Open the journal in this folder, made when missing, and read what it holds.
 
-        ``new_secret`` becomes the secret of a file that is new. ``executor`` and ``before_commit`` are as for `Database.open`.
+        ``new_secret`` becomes the secret of a file that is new. ``executor`` and ``before_commit`` are as for
+        `Database.open`.
 
         Raises:
             StorageInUse: another gateway holds the folder.

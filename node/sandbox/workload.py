@@ -62,7 +62,10 @@ class Feeder:
         self._models = tuple(dict.fromkeys([*(prompt.model for prompt in policy.prompts), *policy.other_models]))
 
     def set(self, *, running: bool | None = None, rate_per_s: float | None = None) -> None:
-        """Switch it on or off, or change its rate; None leaves as it is."""
+        """Switch it on or off, or change its rate (jobs a second, not negative); None leaves as it is.
+
+        The next arrival is drawn anew.
+        """
         if running is not None:
             self._running = running
         if rate_per_s is not None:
@@ -71,12 +74,15 @@ class Feeder:
         self._bell.ring()
 
     def stop(self) -> None:
-        """End `run`, for good."""
+        """End `run`, for good; jobs that it is submitting are still submitted."""
         self._stopped = True
         self._bell.ring()
 
     def report(self) -> dict[str, Any]:
-        """What it does and has done."""
+        """What it does and has done.
+
+        ``dropped`` arrivals found too many jobs waiting; ``failed`` ones the gateway refused or could not keep.
+        """
         return {
             "running": self._running and not self._exhausted,
             "rate_per_s": self._rate_per_s,

@@ -27,8 +27,10 @@ class SettingInfo:
     """What there is to know about a setting.
 
     ``name`` is ``section.key``, or the key alone for the few that are in no section. ``env_names`` are the
-    names it may be given by in the environment, the strongest first. ``choices`` are the words that a choice,
-    or a list of choices, may hold.
+    names it may be given by in the environment, the strongest first. ``unit`` is a word for people, empty where
+    there is none to tell. ``low`` and ``high`` are the bounds, both included, None where there is none. ``choices``
+    are the words that a choice, or a list of choices, may hold. ``flag`` is the option that stands for it, empty
+    where ``--set`` alone does.
     """
 
     name: str
@@ -61,7 +63,7 @@ class SettingInfo:
 
 @functools.cache
 def sections() -> Mapping[str, str]:
-    """The tables of the settings file in their order, each with what it is about."""
+    """The tables of the settings file in their order, each with a sentence that says what it is about."""
     return MappingProxyType({name: (model.__doc__ or "").strip() for name, model in _models()})
 
 

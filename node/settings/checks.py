@@ -9,7 +9,7 @@ from typing import Final
 
 from node.domain.errors import InputFault
 from node.settings.catalogue import catalogue
-from node.settings.explain import number_text
+from node.settings.explain import number_text, shown
 from node.settings.layers import DEFAULT_ORIGIN, Origin, OriginKind
 from node.settings.model import Settings
 
@@ -30,10 +30,14 @@ ORDERED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """What several settings must hold together; ``broken`` gives the problem and the remedy, or None."""
+    """What several settings must hold together; ``broken`` gives the problem and the remedy, or None.
+
+    ``blamed`` is the setting at whose place a fault is told, whichever of them was written at the strongest.
+    """
 
     names: tuple[str, ...]
     broken: Callable[[Settings, Path], tuple[str, str] | None]
+    blamed: str = ""
 
 
 def check(settings: Settings, origins: Mapping[str, Origin], cwd: Path, doubtful: frozenset[str]) -> list[InputFault]:
@@ -46,13 +50,13 @@ def check(settings: Settings, origins: Mapping[str, Origin], cwd: Path, doubtful
         if doubtful.intersection(rule.names):
             continue
         if (found := rule.broken(settings, cwd)) is not None:
-            name = _blamed(rule.names, origins)
+            name = rule.blamed or _blamed(rule.names, origins)
             faults.append(origins.get(name, DEFAULT_ORIGIN).fault(*found, name=name))
     return faults
 
 
 def value_of(settings: Settings, name: str) -> object:
-    """A setting's value by its dotted name."""
+    """A setting's value by its dotted name, which must be one of the `catalogue`."""
     section, _, key = name.rpartition(".")
     return getattr(getattr(settings, section) if section else settings, key)
 
@@ -61,7 +65,9 @@ def _rules(settings: Settings) -> Iterator[_Rule]:
     yield from (_Rule(pair, _out_of_order(pair)) for pair in ORDERED)
     lease = "gateway.lease_s" if settings.gateway.url else "sandbox.lease_s"
     yield _Rule(("node.job_deadline_s", "timeouts.result_s", lease), _over_budget)
+    yield _Rule(("gateway.auth_url", "gateway.url"), _auth_without_gateway, blamed="gateway.auth_url")
     yield _Rule(("gateway.jwt_key", "gateway.jwks_url"), _two_keys)
+    yield _Rule(("gateway.jwt_key",), _no_public_key)
     yield _Rule(("gateway.ca_file",), _no_certificates)
     yield _Rule(("executors.order",), _twice)
 
@@ -98,11 +104,39 @@ def _over_budget(settings: Settings, cwd: Path) -> tuple[str, str] | None:
     return problem, f"keep node.job_deadline_s + 2 × timeouts.result_s below {name}"
 
 
+def _auth_without_gateway(settings: Settings, cwd: Path) -> tuple[str, str] | None:
+    del cwd
+    gateway = settings.gateway
+    if gateway.url or not gateway.auth_url:
+        return None
+    given = shown(gateway.auth_url, secret=False)
+    problem = f"{given} is of no effect without gateway.url: the bundled sandbox checks identities itself"
+    return problem, "give gateway.url too (API_GATEWAY_URL in the environment), or leave gateway.auth_url out"
+
+
 def _two_keys(settings: Settings, cwd: Path) -> tuple[str, str] | None:
     del cwd
     if not settings.gateway.jwt_key or not settings.gateway.jwks_url:
         return None
     return "gateway.jwt_key and gateway.jwks_url are both given", "keep one of them"
+
+
+def _no_public_key(settings: Settings, cwd: Path) -> tuple[str, str] | None:
+    del cwd
+    key = settings.gateway.jwt_key.reveal()
+    if not key.startswith("-----BEGIN"):
+        return None
+    from cryptography.exceptions import UnsupportedAlgorithm  # most runs have no key to load
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        load_pem_public_key(key.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        return (
+            "the PEM text holds no usable public key",
+            "give a public key (BEGIN PUBLIC KEY), whole, with its line ends",
+        )
+    return None
 
 
 def _no_certificates(settings: Settings, cwd: Path) -> tuple[str, str] | None:

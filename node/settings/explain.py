@@ -17,7 +17,7 @@ _CREDENTIALS: Final = re.compile(r"(//)[^/@]*@")
 
 
 def closest(word: str, candidates: Iterable[str]) -> str:
-    """The candidate that was probably meant, empty when none is near."""
+    """The candidate that was probably meant; empty when none is near."""
     return next(iter(difflib.get_close_matches(word, list(candidates), n=1, cutoff=0.6)), "")
 
 
@@ -44,7 +44,7 @@ def toml_value(value: object) -> str:
 
 
 def shown(value: object, *, secret: bool) -> str:
-    """A value as it was given, for a message: cut to a readable length, secrets and credentials masked."""
+    """A value as it was given, for a message: cut to 60 characters, a secret and a URL's credentials masked."""
     if secret or isinstance(value, Secret):
         return MASK
     text = _CREDENTIALS.sub(rf"\1{MASK}@", repr(str(value)) if isinstance(value, str | Path) else repr(value))
@@ -52,7 +52,7 @@ def shown(value: object, *, secret: bool) -> str:
 
 
 def bounds_text(info: SettingInfo) -> str:
-    """Which values a setting takes, as ``0 to 65535`` or ``one of a, b``; empty where there is nothing to say."""
+    """Which values a setting takes, as ``0 to 65535`` or ``of a, b``; empty where there is nothing to say."""
     if info.choices:
         return f"of {', '.join(info.choices)}"
     if info.low is None:

@@ -1,7 +1,8 @@
 """The files that settings name: roster, proxies and prompt files, and what stands in for those that are missing.
 
 A file that is missing under its default name is no fault, so that the program runs in an empty folder; one
-that was named by a flag, the environment or under another name must be there.
+that a flag, a variable or a profile names, or the settings file by another name, must be there. Reading blocks:
+it is for the time before the event loop runs.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class FleetInputs:
 
 
 def read_fleet_inputs(loaded: Loaded, cwd: Path) -> FleetInputs:
-    """Read the roster and the proxies.
+    """Read the roster and the proxies; ``cwd`` is what their paths are relative to.
 
     Raises:
         InvalidInput: a file is missing or unusable, no node is left, or anything is wrong and ``fleet.strict``
@@ -61,7 +62,7 @@ def read_fleet_inputs(loaded: Loaded, cwd: Path) -> FleetInputs:
 
 
 def prompt_files(loaded: Loaded, cwd: Path) -> tuple[Path, ...]:
-    """The prompt files to read; default files that are missing are left out.
+    """The prompt files to read, by their paths below ``cwd``; default files that are missing are left out.
 
     Raises:
         InvalidInput: a file that was asked for is missing.

@@ -46,7 +46,7 @@ class Origin:
                 return f"{self.kind.value} {where}"
 
     def fault(self, problem: str, remedy: str, name: str = "") -> InputFault:
-        """A fault of what was written here; ``name`` is the setting's."""
+        """A fault of what was written here; ``name`` is the setting's, empty where the fault is not one setting's."""
         place = f"environment {self.place}" if self.kind is OriginKind.ENVIRONMENT else self.place
         return InputFault(place or str(self), problem, remedy, self.line, name or None)
 

@@ -75,8 +75,8 @@ def load(
 
     ``config_file`` and ``profile`` are what flags name; without them the variables ``LLM_NODE_CONFIG`` and
     ``LLM_NODE_PROFILE`` count, then `CONFIG_FILES`. ``flags`` maps a setting's dotted name or its option
-    (``--gateway``) to a value, or to None where the option was not given. Paths, also those in settings,
-    are relative to ``cwd``.
+    (``--gateway``) to a value, or to None where the option was not given. Variables that are empty count as not
+    there. Paths, also those in settings, are relative to ``cwd``. Reading blocks.
 
     Raises:
         InvalidInput: with everything that is wrong, in all sources.

@@ -82,5 +82,5 @@ class Settings(BaseSettings):
 
     @property
     def lease_s(self) -> float:
-        """How long a claimed job is its node's: the gateway's word, or the sandbox's where that is used."""
+        """Seconds that a claimed job is its node's: ``gateway.lease_s``, or the sandbox's where that is used."""
         return self.gateway.lease_s if self.gateway.url else self.sandbox.lease_s

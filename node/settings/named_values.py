@@ -25,7 +25,7 @@ PROFILE_VARIABLE: Final = f"{ENV_PREFIX}PROFILE"
 def flag_layer(flags: Mapping[str, object]) -> Layer:
     """The settings given on the command line, by their own names or by those of their options.
 
-    None means that an option was not given.
+    None means that an option was not given; a name that is no setting's is a fault of the layer.
     """
     by_flag = {info.flag: info.name for info in catalogue().values() if info.flag}
     given: dict[str, Given] = {}
@@ -42,7 +42,10 @@ def flag_layer(flags: Mapping[str, object]) -> Layer:
 
 
 def environment_layer(environ: Mapping[str, str]) -> Layer:
-    """The settings among these variables. An empty variable counts as none."""
+    """The settings among these variables; an empty variable counts as none.
+
+    A variable that begins like ours and names no setting is a fault of the layer.
+    """
     return _layer((name, value, Origin(OriginKind.ENVIRONMENT, printable(name))) for name, value in environ.items())
 
 
@@ -53,7 +56,7 @@ class Dotenv:
     """
 
     def __init__(self, path: Path, label: str) -> None:
-        """Read the file; ``label`` is its name for people."""
+        """Read the file; ``label`` is its name for people. Never raises: what is wrong with it `layer` tells."""
         self._label = label
         self._lines: dict[str, tuple[str, int]] = {}
         self._faults: list[InputFault] = []
@@ -70,7 +73,7 @@ class Dotenv:
         return {name: value for name, (value, _) in self._lines.items()}
 
     def layer(self) -> Layer:
-        """The settings among them."""
+        """The settings among them, as for `environment_layer`, and all that is wrong with the file."""
         found = _layer(
             (name, value, Origin(OriginKind.DOTENV, self._label, line, via=name))
             for name, (value, line) in self._lines.items()

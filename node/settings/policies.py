@@ -36,7 +36,7 @@ class Policies:
 
 
 def to_policies(settings: Settings, *, echo_url: str = "") -> Policies:
-    """The policies that these settings ask for.
+    """The policies that these settings, as `node.settings.load.load` has checked them, ask for.
 
     ``echo_url`` is the sandbox's own, where one is used; an address in the settings goes before it.
     """
@@ -78,6 +78,7 @@ def _stagger(settings: Settings) -> StaggerPolicy:
         max_s=fleet.max_start_delay_s,
         spacing_s=fleet.start_spacing_s,
         jitter_s=fleet.start_jitter_s,
+        return_s=fleet.return_s,
     )
 
 

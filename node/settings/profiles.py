@@ -35,14 +35,17 @@ NETWORK: Final[Mapping[str, Mapping[str, float | str]]] = MappingProxyType(
         "ollama": {"model_override": "llama3.1:latest"},
     }
 )
-"""The intervals that the well-known network documents."""
+"""The intervals that the well-known network documents, and the one model that its nodes run."""
 
 BUILT_IN: Final[Mapping[str, Mapping[str, Mapping[str, float | str]]]] = MappingProxyType({"network": NETWORK})
 """Profiles that are there without a file; a file of the same name takes their place."""
 
 
 def profile_layer(profile: str, folders: Iterable[Path], cwd: Path) -> Layer:
-    """A profile by its name, looked for in these folders and among the built-in ones, or by its file's path."""
+    """A profile by its name, looked for in these folders and among the built-in ones, or by its file's path.
+
+    Never raises: a profile that is not there or not usable is a fault of the layer.
+    """
     if "/" in profile or profile.endswith(".toml"):
         path = cwd / profile
         return toml_layer(path, display_path(path, cwd), OriginKind.PROFILE)

@@ -23,7 +23,7 @@ class Effective:
 
 
 def effective(loaded: Loaded) -> tuple[Effective, ...]:
-    """All settings, in the order of the settings file."""
+    """All settings, those at their defaults too, in the order of the settings file."""
     return tuple(_effective(info, loaded) for info in catalogue().values())
 
 

@@ -33,7 +33,10 @@ def load_proxies(path: Path, *, place: str = "") -> ProxyList:
 
 
 def parse_proxies(text: str, place: str) -> ProxyList:
-    """Read a list of proxies; ``place`` is its name in faults. Blank lines and ``#`` comments are passed over."""
+    """Read a list of proxies; ``place`` is its name in faults. Blank lines and ``#`` comments are passed over.
+
+    Never raises: a line that is no proxy, or one that is there already, is a fault, and the others are taken.
+    """
     found: dict[ProxyAddress, int] = {}
     faults: list[InputFault] = []
     for line, content in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):

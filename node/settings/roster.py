@@ -39,7 +39,7 @@ def load_roster(path: Path, *, place: str = "") -> Roster:
     """Read a roster file; ``place`` is its name in faults, its path where none is given.
 
     Raises:
-        InvalidInput: no row can be read at all: the file is missing or unreadable, or its head lacks columns.
+        InvalidInput: no row can be read at all: the file is missing or unreadable, or its head is not usable.
     """
     text, faults = read_lenient_text(path, place or str(path))
     if faults:
@@ -48,10 +48,10 @@ def load_roster(path: Path, *, place: str = "") -> Roster:
 
 
 def parse_roster(text: str, place: str) -> Roster:
-    """Read a roster's text; ``place`` is its name in faults.
+    """Read a roster's text; ``place`` is its name in faults. Of several rows with one id the first good one is taken.
 
     Raises:
-        InvalidInput: its head lacks columns.
+        InvalidInput: it has no head, or that lacks columns or has one twice.
     """
     rows = split_rows(text)
     header = next(rows, None)

@@ -40,7 +40,7 @@ _SYSTEMS: Final = ("Ubuntu 22.04", "Ubuntu 24.04", "Debian 12", "Fedora 42")
 def roster_text(nodes: int = NODES, *, seed: int = 0, accounts: int = ACCOUNTS, models: Sequence[str] = MODELS) -> str:
     """A roster of this many nodes, spread evenly over the accounts; the same for the same arguments.
 
-    Every node offers the first model, and each of the others with an even chance of three in five.
+    Every node offers the first model, and each of the others with a chance of three in five.
 
     Raises:
         ValueError: there is not at least one node, account and model, or a model's name holds ``|`` or is empty.

@@ -84,6 +84,8 @@ def starter_files() -> Mapping[Path, str]:
 def write_starter_files(cwd: Path, *, overwrite: bool = False) -> tuple[Path, ...]:
     """Write those of the `starter_files` that are not there yet, or all, and tell which were written.
 
+    ``.env`` is readable by its owner alone, since it may come to hold secrets.
+
     Raises:
         InvalidInput: a file cannot be written.
     """

@@ -14,7 +14,7 @@ _UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 def read_text(path: Path, label: str) -> tuple[str, tuple[InputFault, ...]]:
     """A file's text, without the mark that some editors begin it with; ``label`` is its name in faults.
 
-    Empty, with faults, when the file cannot be read or is not UTF-8.
+    Empty, with faults, when the file cannot be read or is not UTF-8. Never raises.
     """
     lenient, faults = read_lenient_text(path, label)
     if faults:
@@ -64,7 +64,7 @@ def printable(text: str) -> str:
 
 
 def write_new(path: Path, text: str, *, overwrite: bool, private: bool = False) -> None:
-    """Write a whole file or none, folders included; a ``private`` one is for its owner's eyes alone.
+    """Write a whole file or none, folders included; a ``private`` one is for its owner alone (mode 0600).
 
     Raises:
         InvalidInput: the file is there already and ``overwrite`` is not set, or it cannot be written.

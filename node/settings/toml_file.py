@@ -20,7 +20,10 @@ _POSITION: Final = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\
 
 
 def toml_layer(path: Path, label: str, kind: OriginKind) -> Layer:
-    """The settings of a file; ``label`` is its name for people. Unknown keys are faults and left out."""
+    """The settings of a file; ``label`` is its name for people. Unknown keys are faults and left out.
+
+    Never raises: a file that cannot be read or is no TOML is a fault of an empty layer.
+    """
     text, faults = read_text(path, label)
     if faults:
         return Layer(faults=faults)

@@ -50,7 +50,7 @@ def setting(
 def seconds(
     default: float, description: str, *, ge: float = 0.0, le: float = DAY_S, env: str = "", flag: str = ""
 ) -> Any:
-    """A `setting` that is a time in seconds, a day at most unless said otherwise."""
+    """A `setting` that is a time in seconds, from 0 to a day unless said otherwise."""
     return setting(float(default), description, unit="seconds", ge=ge, le=le, env=env, flag=flag)
 
 
@@ -132,8 +132,12 @@ def _secret(value: object) -> object:
 
 
 Number: TypeAlias = Annotated[float, BeforeValidator(_not_bool), Field(allow_inf_nan=False)]
+"""A finite number."""
+
 Whole: TypeAlias = Annotated[int, BeforeValidator(_not_bool)]
 Text: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_clean)]
+"""A text in UTF-8, without the spaces around it; may be empty."""
+
 Hidden: TypeAlias = Annotated[Secret, BeforeValidator(_secret), PlainSerializer(str, return_type=str)]
 """A text that is never shown. Spaces and line ends around it are dropped."""
 
@@ -144,14 +148,20 @@ OptionalPath: TypeAlias = Annotated[Path | None, BeforeValidator(_path_or_none)]
 """A file or folder; None where it is left empty."""
 
 OptionalUrl: TypeAlias = Annotated[str, AfterValidator(_url_or_empty)]
+"""An http or https address without user and password; may be empty."""
+
 BaseUrl: TypeAlias = Annotated[str, AfterValidator(_base_url)]
-"""An address that paths are joined to: host in lower case, no slash at the end, no query."""
+"""An `OptionalUrl` that is not empty and that paths are joined to: no slash at the end, no query."""
 
 OptionalBaseUrl: TypeAlias = Annotated[str, AfterValidator(_base_url_or_empty)]
+"""A `BaseUrl`; may be empty."""
+
 GoDuration: TypeAlias = Annotated[Text, AfterValidator(_go_duration)]
 """A duration as Go writes it; may be empty."""
 
 Paths: TypeAlias = Annotated[tuple[FilePath, ...], BeforeValidator(_split)]
+"""A list; this and other lists may be given as one text, its items separated by commas."""
+
 BaseUrls: TypeAlias = Annotated[tuple[BaseUrl, ...], BeforeValidator(_split)]
 
 ExecutorName: TypeAlias = Literal["stored", "ollama", "synthetic"]

@@ -23,12 +23,19 @@ from node.protocol.verdict import Judged, judge
 
 
 class GatewaySource:
-    """Polls a gateway and posts results to it: a `node.ports.source.JobSource` on any `SessionCalls`."""
+    """Polls a gateway and posts results to it (steps 6 and 7): a `node.ports.source.JobSource` on any `SessionCalls`.
+
+    What a reply means is decided by `node.protocol.verdict.judge`.
+    """
 
     def __init__(
         self, calls: SessionCalls, events: EventSink, node_version: str, timeouts: StepTimeouts | None = None
     ) -> None:
-        """Work in the session of ``calls``; of the time-outs only those of poll and result count here."""
+        """Work in the session of ``calls``.
+
+        ``node_version`` is told with every poll. Of the time-outs only those of poll and result count here; None
+        stands for the protocol's.
+        """
         timeouts = timeouts or StepTimeouts()
         self._calls = calls
         self._events = events
@@ -44,7 +51,10 @@ class GatewaySource:
         return self._calls.source_id
 
     async def claim(self) -> Job | None:
-        """See `node.ports.source.JobSource.claim`."""
+        """See `node.ports.source.JobSource.claim`.
+
+        A job without a ``job_id``, which nobody could answer, counts as none and is told of by a `Notice`.
+        """
         try:
             judged = await self._calls.call(self._poll)
         except TransportError as error:
@@ -65,7 +75,7 @@ class GatewaySource:
                 raise StepFault(verdict.reason)
 
     async def settle(self, finished: FinishedJob) -> Verdict:
-        """See `node.ports.source.JobSource.settle`."""
+        """See `node.ports.source.JobSource.settle`; a gateway that repeats the receipt in a refusal has it masked."""
         route = Step.UPDATE_RESULT.route
         secrets = tuple(finished.receipt.values())
 

@@ -14,13 +14,14 @@ from node.domain.verdict import Ruling, Verdict
 from node.runtime.signals import Signal
 
 MEMORY: Final = SourceId("memory")
+"""The name of a source that is given none."""
 
 
 class MemorySource:
     """Hands out the jobs that were added, in order and each once, and keeps the first result of each job.
 
-    It is a `node.ports.source.JobSource` that several nodes may share. Faults are played by plan: claims that
-    fail, and results that are not taken.
+    It is a `node.ports.source.JobSource` that several nodes may share; neither a claim nor a settlement ever
+    waits. Faults are played by plan: claims that fail, and results that are not taken.
     """
 
     def __init__(self, jobs: Iterable[Job] = (), source_id: SourceId = MEMORY) -> None:
@@ -47,7 +48,7 @@ class MemorySource:
         self._jobs.append(job)
 
     def fail_claims(self, *failures: StepFailed) -> None:
-        """Have the next claims raise these, one each."""
+        """Have the next claims raise these, one each; they take no job."""
         self._failures.extend(failures)
 
     def refuse_results(self, *verdicts: Verdict) -> None:
@@ -55,7 +56,7 @@ class MemorySource:
         self._verdicts.extend(verdicts)
 
     async def result(self, job_id: JobId) -> FinishedJob:
-        """Wait until the result of this job is taken."""
+        """Wait for the result of this job; for ever if none is ever taken."""
         if job_id not in self.results:
             await self._arrivals.setdefault(job_id, Signal()).wait()
         return self.results[job_id]

@@ -14,7 +14,7 @@ class Poller:
     """The polls of one session.
 
     After a job it polls again at once; with none it waits the rest of its cycle, with jitter; after a failed
-    poll it backs off, and too many failures in a row are a fault.
+    poll it does so too and backs off beyond that, and too many failures in a row are a fault.
     """
 
     def __init__(self, node: NodeId, around: Surroundings, source: JobSource) -> None:
@@ -71,6 +71,8 @@ class Poller:
         self._failures += 1
         if self._failures >= policy.poll_failures:
             raise StepFault(f"{self._failures} polls in a row failed, the last one: {error}") from error
-        wait_s = policy.back_off.draw(self._failures, self._around.random, error.retry_after_s)
+        # A gateway in trouble must not hear from a fleet more often than one that is well.
+        rest_s = started + self._cycle_s() - now
+        wait_s = max(rest_s, policy.back_off.draw(self._failures, self._around.random, error.retry_after_s))
         self.due = now + wait_s
         self._around.events.emit(PollFailed(self._node, now - started, str(error), wait_s))

@@ -53,7 +53,7 @@ class StoredSettings(Section):
 
     @property
     def delay(self) -> Range:
-        """What the time of an answer is drawn from."""
+        """What the time of an answer is drawn from, in seconds."""
         return Range(self.delay_min_s, self.delay_max_s)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from node.domain.policies import NodePolicy, ProxyPolicy, StopPolicy
+from node.domain.policies import NodePolicy, ProxyPolicy, StaggerPolicy, StopPolicy
 from node.settings.vocabulary import (
     DAY_S,
     FilePath,
@@ -24,6 +24,7 @@ from node.settings.vocabulary import (
 )
 
 _NODE: Final = NodePolicy()
+_STAGGER: Final = StaggerPolicy()
 _STOP: Final = StopPolicy()
 _PROXY: Final = ProxyPolicy()
 
@@ -51,7 +52,12 @@ class NodeSettings(Section):
     back_off_base_s: Number = seconds(
         _NODE.back_off.base_s, "Longest wait after the first failed poll; it doubles with each.", ge=0.01, le=3600
     )
-    back_off_cap_s: Number = seconds(_NODE.back_off.cap_s, "Longest wait after a failed poll.", ge=0.01, le=3600)
+    back_off_cap_s: Number = seconds(
+        _NODE.back_off.cap_s,
+        "Longest wait after a failed poll; a longer Retry-After is kept to, up to ten times this.",
+        ge=0.01,
+        le=3600,
+    )
     job_deadline_s: Number = seconds(
         _NODE.job_deadline_s, "Time for one job, after which it is answered with an error.", ge=0.1
     )
@@ -96,6 +102,12 @@ class FleetSettings(Section):
         0.2, "Time between the starts of one account's nodes.", env="NODE_SPACING_DELAY", le=3600
     )
     start_jitter_s: Number = seconds(0.1, "Random part of each start, at most.", le=3600)
+    return_s: Number = seconds(
+        _STAGGER.return_s,
+        "Time over which all nodes come back, one after the other, to a gateway that was away or has forgotten them."
+        " Below some eight poll cycles it hears more than twice as much as it is used to.",
+        le=DAY_S,
+    )
     recovery_min_s: Number = seconds(
         2, "Shortest rest of a node after a fault.", env="ERROR_RECOVERY_MIN", le=7 * DAY_S
     )

@@ -39,7 +39,7 @@ class GatewaySettings(Section):
     )
     auth_url: OptionalBaseUrl = setting(
         "",
-        "Base address of the auth service. Empty: the gateway's own.",
+        "Base address of the auth service, beside that of a gateway. Empty: the gateway's own.",
         env="API_AUTH_URL",
     )
     owned: BaseUrls = setting(
@@ -55,7 +55,7 @@ class GatewaySettings(Section):
         ge=1,
     )
     ca_file: OptionalPath = setting(
-        None, "Certificates (PEM) to trust instead of the usual ones. Empty: the usual ones."
+        None, "Certificates (PEM) to trust besides the usual ones. Empty: the usual ones alone."
     )
     trust_env_proxies: bool = setting(
         default=False,
@@ -76,7 +76,7 @@ class GatewaySettings(Section):
 
     @property
     def effective_auth_url(self) -> str:
-        """Where the auth service is: the gateway's address unless it has its own."""
+        """Where the auth service is: the gateway's address unless it has its own; empty without a gateway."""
         return self.auth_url or self.url
 
     @property
@@ -111,7 +111,12 @@ class RetrySettings(Section):
     base_s: Number = seconds(
         _RETRY.back_off.base_s, "Longest wait after the first failure; it doubles with each.", ge=0.01, le=3600
     )
-    cap_s: Number = seconds(_RETRY.back_off.cap_s, "Longest wait after any failure.", ge=0.01, le=3600)
+    cap_s: Number = seconds(
+        _RETRY.back_off.cap_s,
+        "Longest wait after any failure; a longer Retry-After is kept to, up to ten times this.",
+        ge=0.01,
+        le=3600,
+    )
 
 
 class SessionSettings(Section):

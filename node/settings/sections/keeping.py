@@ -29,7 +29,12 @@ class OutboxSettings(Section):
     back_off_base_s: Number = seconds(
         _OUTBOX.back_off.base_s, "Longest wait after the first failed sending; it doubles with each.", ge=0.01, le=3600
     )
-    back_off_cap_s: Number = seconds(_OUTBOX.back_off.cap_s, "Longest wait after any failed sending.", ge=0.01, le=3600)
+    back_off_cap_s: Number = seconds(
+        _OUTBOX.back_off.cap_s,
+        "Longest wait after any failed sending; a longer Retry-After is kept to, up to ten times this.",
+        ge=0.01,
+        le=3600,
+    )
     per_node: Whole = setting(_OUTBOX.per_node, "Results of one node sent at the same time.", ge=1, le=1000)
 
     min_free_mb: Whole = setting(

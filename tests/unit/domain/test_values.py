@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.domain.errors import InputFault, InvalidInput
+from node.domain.errors import InputFault, InvalidInput, StorageFull, described
 from node.domain.policies import BackOff, Range, SessionPolicy, StopPolicy
 from node.domain.presence import Presence, describe
 from node.domain.proxies import ProxyAddress
-from node.domain.secret import Secret
+from node.domain.secret import Secret, shortened
 from node.domain.states import Hold, Life
 
 
@@ -32,6 +32,36 @@ def test_a_secret_shows_itself_only_on_request() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        ("", ""),
+        ("ten digits", "ten digits"),
+        ("eleven char", "eleven …"),
+        ("is hunter2-is-a-secret", "is …"),
+        ("hunter2-is-a-secret", "…"),
+    ],
+)
+def test_a_text_is_cut_between_words(text: str, short: str) -> None:
+    assert shortened(text, 10) == short
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (StorageFull("the outbox holds 5 results"), "StorageFull: the outbox holds 5 results"),
+        (PermissionError(13, "Permission denied", "/secret/place"), "PermissionError: Permission denied"),
+        (OSError("hunter2"), "OSError"),
+        (ValueError("hunter2"), "ValueError"),
+        (KeyError("hunter2"), "KeyError"),
+        (ExceptionGroup("hunter2", [ValueError("hunter2")]), "ExceptionGroup"),
+        (StorageFull(), "StorageFull"),
+    ],
+)
+def test_of_a_foreign_error_only_its_type_is_told(error: Exception, text: str) -> None:
+    assert described(error) == text
+
+
+@pytest.mark.parametrize(
     ("text", "shown"),
     [
         ("10.0.0.1:3128", "http://10.0.0.1:3128"),
@@ -44,6 +74,7 @@ def test_a_proxy_is_shown_without_its_credentials(text: str, shown: str) -> None
     proxy = ProxyAddress.parse(text)
     assert str(proxy) == shown
     assert "hunter2" not in repr(proxy)
+    assert "user" not in repr(proxy)
 
 
 @pytest.mark.parametrize(

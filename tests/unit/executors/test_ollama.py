@@ -563,6 +563,8 @@ async def test_a_closed_executor_declines(server: OllamaServer, engine: Opener) 
         {"base_url": "127.0.0.1:11434"},
         {"base_url": "http://"},
         {"base_url": "http://127.0.0.1:99999"},
+        {"base_url": "http://user:hidden/with-a-slash@127.0.0.1"},
+        {"base_url": "http://[user:hidden@127.0.0.1"},
         {"max_output": 0},
         {"concurrency": 0},
     ],

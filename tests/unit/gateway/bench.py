@@ -92,7 +92,10 @@ class Bench:
         self.clock = VirtualClock()
         self.lost = 0
         chance = random.Random(7)
-        surroundings = Surroundings(self.gate, self.clock, chance, self.events, tokens or UnverifiedTokens())
+        self.remembered: list[Secret] = []
+        surroundings = Surroundings(
+            *(self.gate, self.clock, chance, self.events, tokens or UnverifiedTokens()), self.remembered.append
+        )
         policy = policy or ClientPolicy(retry=RETRY)
         self.client = GatewayClient(
             SPEC, self.gateway, DEPLOYMENT, policy, surroundings, self.stop, on_lost=self._on_lost

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 from itertools import pairwise
 
 import pytest
@@ -171,11 +173,39 @@ def test_a_refusal_is_not_tried_again(step: Step, status: int, error: type[StepF
         assert bench.retried == []
         assert bench.ended[-1] == (step.label, 1, False)
         assert bool(bench.client.lost) == (error is SessionLost)
-        if step is Step.CHECK_SECRET:
-            bench.assert_no_secret_was_told(caught.value)
+        bench.assert_no_secret_was_told(caught.value)
         await bench.client.aclose()
 
     test()
+
+
+@pytest.mark.parametrize("step", RETRIED)
+@pytest.mark.parametrize("status", [400, 403, 422, 503])
+def test_what_a_gateway_repeats_of_the_nodes_secrets_is_told_nowhere(step: Step, status: int) -> None:
+    @in_virtual_time
+    async def test() -> None:
+        bench = Bench()
+        await bench.client.register()
+        for words, wrapped in itertools.product((0, 28, 29), (str, lambda both: [both], lambda both: {both: both})):
+            both = f"{'at length ' * words}{NODE_SECRET} {list(bench.gateway.tokens)[-1]}"
+            bench.gateway.fail(step, said(status, {"detail": wrapped(both)}))
+            with contextlib.suppress(StepFailed):
+                await run(bench.client, step)
+            await bench.join()
+        await bench.client.aclose()
+        bench.assert_no_secret_was_told()
+
+    test()
+
+
+@in_virtual_time
+async def test_every_token_is_made_known_before_it_is_used() -> None:
+    bench = Bench(ScriptedGateway(life_s=60.0))
+    await bench.client.register()
+    await asyncio.sleep(200)
+    assert len(bench.gateway.tokens) > 2
+    assert [secret.reveal() for secret in bench.remembered] == list(bench.gateway.tokens)
+    await bench.client.aclose()
 
 
 @in_virtual_time

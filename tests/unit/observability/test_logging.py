@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import logging
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -180,6 +182,18 @@ def test_closing_does_not_wait_for_a_stuck_writer_for_ever(bench: LogBench) -> N
     stream.released.set()
 
 
+def test_the_time_for_closing_is_shared_by_a_full_queue_and_a_stuck_writer(bench: LogBench) -> None:
+    stream = SlowStream()
+    logs = bench.open(threaded=True, console=ConsolePolicy(stream, "info"), queue_lines=1)
+    logs.logger(Topic.GENERAL).info("stuck")
+    assert stream.entered.wait(10)
+    logs.logger(Topic.GENERAL).info("queued")
+    started = time.monotonic()
+    logs.close(timeout_s=1.0)
+    assert time.monotonic() - started < 1.9
+    stream.released.set()
+
+
 def test_lines_after_the_end_are_lost_in_silence(bench: LogBench) -> None:
     logs = bench.open(threaded=True)
     logs.close()
@@ -199,7 +213,7 @@ async def test_the_bridge_takes_in_what_libraries_and_asyncio_say(bench: LogBenc
     [bridge] = set(logging.getLogger().handlers) - set(before)
     bridge.handle(logging.LogRecord("some.library", logging.WARNING, "", 0, "bad %d", ("arguments",), None))
     try:
-        raise OSError("broken")
+        raise OSError(errno.ENOSPC, "the disk is full")
     except OSError:
         library.exception("it failed")
     asyncio.get_running_loop().call_exception_handler({"message": "a callback broke"})
@@ -211,7 +225,7 @@ async def test_the_bridge_takes_in_what_libraries_and_asyncio_say(bench: LogBenc
         ("error", "it failed"),
         ("error", "a callback broke"),
     ]
-    assert lines[1]["error"] == "OSError: broken"
+    assert lines[1]["error"] == "OSError: the disk is full"
     assert "raise OSError" in lines[1]["trace"]
     assert logging.getLogger().handlers == before
 

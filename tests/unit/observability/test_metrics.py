@@ -59,6 +59,12 @@ def test_events_become_figures() -> None:
     assert value(metrics, "node_jobs_total", {"node": NODE, "outcome": "success"}) is None
 
 
+def test_a_nodes_report_of_its_proxy_is_counted_but_has_no_time() -> None:
+    metrics, _ = counted(ev.ProxyChecked("http://a:1", 0.25), ev.ProxyChecked("http://a:1", 0.0, "node-1: it failed"))
+    assert value(metrics, "proxy_checks_total", {"outcome": "error"}) == 1
+    assert value(metrics, "proxy_check_duration_seconds_count") == 1
+
+
 def test_nodes_are_counted_where_they_stand() -> None:
     metrics, _ = counted(
         ev.LifeChanged(NODE, Life.NEW, LifeInput.START, Life.STARTING),

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
+import queue
 import random
+import re
 import string
+import threading
 import time
 from urllib.parse import quote, quote_plus
 
@@ -12,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.domain.secret import MASK, Secret
-from node.observability.redaction import MIN_CHARS, Redactor
+from node.observability.redaction import Redactor
+from node.observability.secret_forms import MIN_CHARS
 
 ODD = 'p@ss "w\\rd"/€%'
 
@@ -33,9 +38,20 @@ def redactor(*secrets: str) -> Redactor:
         lambda text: json.dumps(text, ensure_ascii=False),
         lambda text: json.dumps(json.dumps({"key": text})),
         lambda text: quote(text, safe=""),
+        quote,
         quote_plus,
+        lambda text: re.sub("%..", lambda escape: escape[0].lower(), quote(text, safe="")),
+        html.escape,
+        lambda text: repr(text)[1:-1],
+        lambda text: ascii(text)[1:-1],
+        lambda text: repr(text.encode())[2:-1],
+        lambda text: text.encode().hex(),
+        lambda text: text.encode().hex().upper(),
     ],
-    ids=["plain", "json", "json unicode", "json in json", "url", "form"],
+    ids=[
+        *("plain", "json", "json unicode", "json in json", "url", "path", "form", "url lower", "html"),
+        *("repr", "ascii", "bytes", "hex", "hex upper"),
+    ],
 )
 def test_a_secret_is_masked_however_it_is_written_and_whatever_stands_around_it(secret: str, write: object) -> None:
     assert callable(write)
@@ -115,18 +131,52 @@ def test_redaction_is_idempotent() -> None:
     assert r.redact(r.redact(text)) == r.redact(text)
 
 
-def test_remembered_secrets_come_and_go_and_registered_ones_stay() -> None:
-    r = Redactor(remembered=2)
+def test_a_remembered_secret_is_masked_while_it_lives_however_many_there_are() -> None:
+    r = Redactor(recent=2)
+    alive = [Secret(f"{number:03d}-a-living-secret") for number in range(100)]
+    for secret in alive:
+        r.remember(secret)
+    assert r.redact(" ".join(secret.reveal() for secret in alive)) == " ".join([MASK] * 100)
+
+
+def test_of_secrets_that_are_gone_the_last_are_masked_still() -> None:
+    r = Redactor(recent=2)
     r.register(Secret("permanent-one"))
-    for name in ("passing-one", "passing-two"):
+    for name in ("passing-one", "passing-two", "passing-three"):
         r.remember(Secret(name))
-    r.remember(Secret("passing-one"))
-    r.remember(Secret("passing-three"))
-    assert r.redact("permanent-one passing-one passing-two passing-three") == "*** *** passing-two ***"
+    r.remember(held := Secret("living-one"))
+    text = "permanent-one passing-one passing-two passing-three living-one"
+    assert r.redact(text) == "*** passing-one *** *** ***"
+    del held
+    r.remember(Secret("passing-four"))
+    assert r.redact("passing-two passing-three living-one") == "passing-two *** ***"
+
+
+def test_a_secret_is_held_by_every_object_that_tells_it() -> None:
+    r = Redactor(recent=0)
+    one, other = Secret("told-by-two"), Secret("told-by-two")
+    for secret in (one, other, one, one):
+        r.remember(secret)
+    del one
+    r.remember(Secret("somebody-elses"))
+    assert r.redact("told-by-two") == MASK
+    del other, secret
+    r.remember(Secret("somebody-elses"))
+    assert r.redact("told-by-two") == "told-by-two"
+
+
+def test_a_secret_that_comes_back_is_held_anew() -> None:
+    r = Redactor(recent=1)
+    r.remember(Secret("comes-and-goes"))
+    back = Secret("comes-and-goes")
+    r.remember(back)
+    for name in ("another-one", "another-two", "another-three"):
+        r.remember(Secret(name))
+    assert r.redact("comes-and-goes") == MASK
 
 
 def test_a_secret_both_registered_and_remembered_outlives_its_remembrance() -> None:
-    r = Redactor(remembered=1)
+    r = Redactor(recent=0)
     r.register(Secret("known-forever"))
     r.remember(Secret("known-forever"))
     r.remember(Secret("somebody-elses"))
@@ -134,12 +184,46 @@ def test_a_secret_both_registered_and_remembered_outlives_its_remembrance() -> N
 
 
 def test_forgetting_leaves_nothing_behind() -> None:
-    r = Redactor(remembered=3)
+    r = Redactor(recent=3)
     for number in range(100):
         r.remember(Secret(f"{number:03d}-a-passing-secret"))
         r.remember(Secret(f"pw{number:04d}"))
-    assert len(r._uses) <= 3 * 8
-    assert sum(len(sieve._index) for sieve in r._sieves) <= 3 * 8 * 3
+    assert len(r._uses) <= 4 * 10
+    assert sum(len(sieve._index) for sieve in r._sieves) <= 4 * 10 * 3
+    assert (len(r._leases), len(r._held), len(r._ended)) == (1, 1, 1)
+
+
+def test_secrets_may_die_on_another_thread_while_lines_are_masked() -> None:
+    r = Redactor(recent=10)
+    dying: queue.SimpleQueue[Secret | None] = queue.SimpleQueue()
+
+    def bury() -> None:
+        while dying.get() is not None:
+            pass
+
+    grave = threading.Thread(target=bury)
+    grave.start()
+    for number in range(2000):
+        secret = Secret(f"{number:04d}-a-passing-secret")
+        r.remember(secret)
+        assert r.redact(f"<{secret.reveal()}>") == "<***>"
+        dying.put(secret)
+    del secret
+    dying.put(None)
+    grave.join()
+    r.remember(Secret("the-last-of-all"))
+    assert len(r._leases) <= 1
+    assert len(r._recent) <= 10
+
+
+def test_of_a_jwt_the_signature_is_masked_in_any_disguise() -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJub2RlIjoibi0xIn0.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+    r = redactor(token)
+    assert r.redact(f"<{token}>") == "<***>"
+    for text in (base64.b64encode(f"Bearer {token}".encode()).decode(), token.encode().hex(), repr(token)):
+        masked = r.redact(text)
+        assert MASK in masked
+        assert token.rpartition(".")[2] not in masked
 
 
 @given(
@@ -154,10 +238,10 @@ def test_no_secret_survives(secrets: list[str], around: list[str]) -> None:
 
 
 def test_long_lines_and_many_secrets_are_quick() -> None:
-    """Some 0.5 ms on an idle machine; a look at every secret for every line would take hundreds."""
+    """Some 0.5 ms on an idle machine; a look at every secret for every line would take a second."""
     rng = random.Random(1)
     letters = string.ascii_letters + string.digits
-    r = redactor(*("".join(rng.choices(letters, k=32)) for _ in range(3000)))
+    r = redactor(*("".join(rng.choices(letters, k=32)) for _ in range(10_000)))
     line = " ".join("".join(rng.choices(string.ascii_lowercase, k=7)) for _ in range(1250))
     times = []
     for _ in range(20):

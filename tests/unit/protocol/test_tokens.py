@@ -91,6 +91,21 @@ def test_a_key_accepts_only_its_own_signature(rsa_key: rsa.RSAPrivateKey) -> Non
             reader.read(good)
 
 
+def test_a_pem_text_that_is_no_public_key_accepts_nothing(rsa_key: rsa.RSAPrivateKey) -> None:
+    elliptic = ec.generate_private_key(ec.SECP256R1())
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    private = rsa_key.private_bytes(*form).decode()
+    tokens = [
+        jwt.encode({}, rsa_key, algorithm="RS256"),
+        jwt.encode({}, elliptic, algorithm="ES256"),
+        issue({}, SECRET),
+    ]
+    for key in (private, "-----BEGIN", "-----BEGIN PUBLIC KEY-----\nYQ==\n-----END PUBLIC KEY-----"):
+        for token in tokens:
+            with pytest.raises(TokenUnreadable):
+                KeyReader(key).read(token)
+
+
 def test_a_public_key_is_no_shared_secret(rsa_key: rsa.RSAPrivateKey) -> None:
     """Algorithm confusion: a token signed with HS256 and the public key as its secret."""
     head = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=")

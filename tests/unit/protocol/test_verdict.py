@@ -192,6 +192,13 @@ def test_a_reason_has_an_end() -> None:
     assert len(said) <= 300
 
 
+def test_a_reason_does_not_end_within_a_secret() -> None:
+    for words in range(40):
+        body = b'{"detail": "%b hunter2-hunter2-hunter2 and more%b"}' % (b"ten digits" * words, b"." * 300)
+        said = judge(Step.REGISTER, 400, {}, body).verdict.reason
+        assert said.replace("hunter2-hunter2-hunter2", "***").count("hunter2") == 0
+
+
 def test_a_bad_reply_is_described_without_its_content() -> None:
     reason = judge(Step.REGISTER, 200, {}, b'{"access_token": {"hunter2": 1}}').verdict.reason
     assert "access_token" in reason

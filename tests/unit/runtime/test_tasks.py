@@ -39,7 +39,7 @@ async def test_a_defect_is_told_and_leaves_the_other_tasks_alone() -> None:
     good = owner.start(asyncio.sleep(5, "whole"), "good")
     await owner.join()
     assert good.result() == "whole"
-    assert [(told.task, told.error) for told in crashes] == [("bad", "KeyError: 'a defect'")]
+    assert [(told.task, told.error) for told in crashes] == [("bad", "KeyError")]
     assert "in fail" in crashes[0].trace
 
 
@@ -116,5 +116,5 @@ def test_a_crash_shows_code_and_no_values() -> None:
     except ValueError as error:
         told = crash("task", error, NodeId("n1"))
     assert told.node == "n1"
-    assert told.error == "ValueError: said"
+    assert told.error == "ValueError"
     assert secret not in told.trace

@@ -62,6 +62,49 @@ def test_one_way_to_check_signatures(faults_here: Faults) -> None:
     assert "k3y" not in str(fault)
 
 
+@pytest.mark.parametrize("url", ["[gateway]\nurl = ''\n", "[node]\nslots = 2\n"])
+def test_an_auth_service_needs_a_gateway_beside_it(faults_here: Faults, load_here: Load, url: str) -> None:
+    auth = {"API_AUTH_URL": "https://auth.example"}
+    faults = faults_here(environ={**auth, "MAX_START_DELAY": "1", "MIN_START_DELAY": "2"}, toml=url)
+    assert [fault.column for fault in faults] == ["fleet.min_start_delay_s", "gateway.auth_url"]
+    fault = faults[1]
+    assert fault.place == "environment API_AUTH_URL"
+    assert "https://auth.example" in fault.problem
+    assert "gateway.url" in fault.remedy
+    assert "API_GATEWAY_URL" in fault.remedy
+    assert load_here(environ=auth, flags={"--gateway": "https://gateway.example"})
+
+
+def test_the_auth_service_is_blamed_though_a_stronger_source_left_the_gateway_empty(faults_here: Faults) -> None:
+    (fault,) = faults_here(flags={"--gateway": ""}, toml="[gateway]\n\nauth_url = 'https://auth.example'\n")
+    assert (fault.place, fault.line, fault.column) == ("config/node.toml", 3, "gateway.auth_url")
+
+
+def test_a_gateway_that_is_not_usable_is_the_one_fault(faults_here: Faults) -> None:
+    (fault,) = faults_here(environ={"API_AUTH_URL": "https://auth.example", "API_GATEWAY_URL": "gateway"})
+    assert fault.column == "gateway.url"
+
+
+def _pem(text: str, kind: str = "PUBLIC KEY") -> str:
+    return f"-----BEGIN {kind}-----\n{text}\n-----END {kind}-----\n"
+
+
+@pytest.mark.parametrize(
+    "key", [_pem("c2VjcmV0"), _pem("c2VjcmV0", "PRIVATE KEY"), "-----BEGIN", _pem("", "CERTIFICATE")]
+)
+def test_a_pem_key_that_checks_no_signature_is_a_fault(faults_here: Faults, key: str) -> None:
+    (fault,) = faults_here(flags={"gateway.jwt_key": key})
+    assert fault.column == "gateway.jwt_key"
+    assert "public key" in fault.remedy
+    assert "c2VjcmV0" not in str(fault)
+
+
+def test_a_public_key_and_a_shared_secret_can_be_used(load_here: Load) -> None:
+    public = _pem("MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=")
+    for key in (public, "shared"):
+        assert load_here(flags={"gateway.jwt_key": key}).settings.gateway.jwt_key.reveal() == key.strip()
+
+
 def test_certificates_are_looked_for_in_the_working_directory(load_here: Load, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").touch()
     assert load_here(flags={"gateway.ca_file": "ca.pem"}).settings.gateway.ca_file == Path("ca.pem")

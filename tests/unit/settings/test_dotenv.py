@@ -21,7 +21,7 @@ def test_values_are_taken_as_they_stand(load_here: Load) -> None:
 
 
 def test_a_key_over_several_lines(load_here: Load) -> None:
-    pem = "-----BEGIN PUBLIC KEY-----\nabc\n-----END PUBLIC KEY-----"
+    pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----"
     loaded = load_here(dotenv=f'LLM_NODE_GATEWAY__JWT_KEY="{pem}"\nLLM_NODE_NODE__SLOTS=2\n')
     assert loaded.settings.gateway.jwt_key.reveal() == pem
     assert loaded.origins["node.slots"].line == 4

@@ -31,7 +31,8 @@ KNOWN_NAMES = {
 def test_a_well_known_name_sets_its_setting(load_here: Load, variable: str, source: str) -> None:
     name, text, value = KNOWN_NAMES[variable]
     given = {"environ": {variable: text}} if source == "environ" else {"dotenv": f"{variable}={text}\n"}
-    loaded = load_here(**given)
+    beside = "" if name == "gateway.url" else "[gateway]\nurl = 'https://beside.example'\n"
+    loaded = load_here(**given, toml=beside)
     assert value_of(loaded.settings, name) == value
     assert variable in str(loaded.origins[name])
 
@@ -70,8 +71,12 @@ def test_every_setting_has_its_uniform_name(load_here: Load, tmp_path: Path, nam
     (tmp_path / "some" / "where").touch()
     info = catalogue()[name]
     variable = "LLM_NODE_" + name.upper().replace(".", "__")
-    lease = {} if "lease" not in name else {"node.job_deadline_s": 0.1, "timeouts.result_s": 0.1}
-    loaded = load_here(environ={variable: _other_value(info)}, flags=lease)
+    beside: dict[str, object] = {}
+    if "lease" in name:
+        beside = {"node.job_deadline_s": 0.1, "timeouts.result_s": 0.1}
+    elif name == "gateway.auth_url":
+        beside = {"gateway.url": "https://beside.example"}
+    loaded = load_here(environ={variable: _other_value(info)}, flags=beside)
     assert value_of(loaded.settings, name) != info.default
     assert str(loaded.origins[name]) == f"environment {variable}"
 
