@@ -34,8 +34,8 @@ class _MaskedSource:
     def source_id(self) -> SourceId:
         return self._source.source_id
 
-    async def claim(self) -> Job | None:
-        job = await self._source.claim()
+    async def claim(self, still_wanted: Callable[[], bool] | None = None) -> Job | None:
+        job = await self._source.claim(still_wanted)
         if job is not None:
             self._remember_all(job.receipt)
         return job

@@ -20,7 +20,8 @@ from node.sandbox.policy import Prompt, SandboxPolicy, WorkloadPolicy
 from node.sandbox.process import SandboxProcess
 from node.settings.model import Settings
 
-_CONTROL_TIMEOUT_S: Final = 5.0
+CONTROL_TIMEOUT_S: Final = 5.0
+"""Time for a sandbox to answer where nothing presses."""
 
 
 def sandbox_policy(
@@ -67,26 +68,33 @@ class SandboxControl:
     transport: Transport
     handshake: Handshake
 
-    async def ledger(self) -> Mapping[str, Any] | None:
+    async def ledger(self, timeout_s: float = CONTROL_TIMEOUT_S) -> Mapping[str, Any] | None:
         """The sums of its ledger, named as in `node.sandbox.ledger.Totals`; None when what answers tells none.
 
-        Never raises; takes 5 s at most.
+        Never raises; takes ``timeout_s`` at most.
         """
-        sums = await self._ask("GET", "/sandbox/ledger")
+        sums = await self._ask("GET", "/sandbox/ledger", timeout_s=timeout_s)
         return sums if sums is not None and isinstance(sums.get("lost"), int) else None
 
     async def stop_feeding(self) -> None:
         """Have it submit no more jobs. Never raises: one that does not answer within 5 s feeds on."""
         await self._ask("POST", "/sandbox/feeder", {"running": False})
 
-    async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float = CONTROL_TIMEOUT_S,
+    ) -> Mapping[str, Any] | None:
         headers = (
             ("x-control-token", self.handshake.control_token.reveal()),
             ("content-type", "application/json"),
         )
         request = Request(method, self.handshake.url + path, headers, None if body is None else to_json(body))
         try:
-            reply = await self.transport.exchange(request, _CONTROL_TIMEOUT_S)
+            reply = await self.transport.exchange(request, timeout_s)
         except TransportError:
             return None
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from node.app.assembly import Fleet
 from node.app.control_file import read_control_file
 from node.app.fleet import open_fleet
 from node.app.plan import FleetPlan
-from node.app.sandbox import SandboxControl, running_sandbox
+from node.app.sandbox import CONTROL_TIMEOUT_S, SandboxControl, running_sandbox
 from node.app.summary import Outcome
 from node.app.telemetry import Telemetry, open_telemetry
 from node.domain.errors import TransportError
@@ -29,8 +30,12 @@ from node.runtime.signals import Signal
 from node.runtime.tasks import TaskOwner
 from node.sandbox.process import SandboxProcess
 from node.settings.model import Settings
+from node.settings.sections.fleet import StopSettings
 
 _LOOK_S: Final = 10.0
+
+_LAST_WORD_S: Final = 0.25
+"""Time for the gateway's ledger at the end of a stop that has used up its own: a well one on this machine needs less."""
 
 
 class Display(Protocol):
@@ -64,8 +69,10 @@ class _StopOrders:
     """What signals and the clock ask for, kept until there is a fleet that can obey."""
 
     display: Display
+    policy: StopSettings
     drain_asked: bool = False
     aborted: bool = False
+    _ends_at: float = math.inf
     _drain: Callable[[], None] | None = None
     _abort: Callable[[], None] | None = None
 
@@ -81,15 +88,22 @@ class _StopOrders:
         """Stop gracefully; a second time does nothing."""
         if not self.drain_asked:
             self.drain_asked = True
+            self._ends_at = asyncio.get_running_loop().time() + self.policy.drain_s
             if self._drain is not None:
                 self._drain()
 
     def abort(self) -> None:
         """Stop at once."""
         self.aborted = True
+        self._ends_at = min(self._ends_at, asyncio.get_running_loop().time() + self.policy.abort_s)
         self.display.say("Stopping at once; unsent results stay in the outbox.")
         if self._abort is not None:
             self._abort()
+
+    def patience_s(self) -> float:
+        """How long the last question of the run may take: a stop's time is over when it is over, whoever is silent."""
+        left_s = self._ends_at - asyncio.get_running_loop().time()
+        return min(CONTROL_TIMEOUT_S, max(_LAST_WORD_S, left_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +131,7 @@ class Simulation:
             StorageInUse, StorageUnavailable: the outbox cannot be used.
             InvalidInput: the CA file cannot be used.
         """
-        orders = _StopOrders(self.display)
+        orders = _StopOrders(self.display, self.plan.settings.stop)
         async with open_telemetry(self.plan, self.console, self.redactor) as telemetry:
             tasks = TaskOwner(telemetry.bus.emit)
             with ShutdownSignals(orders.drain, orders.abort, self.exit_code_at_third_signal):
@@ -172,7 +186,7 @@ class Simulation:
             try:
                 await fleet.run()
                 control = gateway.control()
-                ledger = None if control is None else await control.ledger()
+                ledger = None if control is None else await control.ledger(orders.patience_s())
             finally:
                 if timer is not None:
                     timer.cancel()

@@ -16,6 +16,11 @@ from node.observability.masked_stream import MaskedStream
 def mask_output(redact: Callable[[str], str]) -> None:
     """Mask whatever is printed from now on, by anybody, until the program ends: its last words, too."""
     sys.stdout = cast("TextIO", MaskedStream(sys.stdout, redact))
+    mask_errors(redact)
+
+
+def mask_errors(redact: Callable[[str], str]) -> None:
+    """The same for standard error alone: for commands whose standard output is what somebody asked for."""
     sys.stderr = cast("TextIO", MaskedStream(sys.stderr, redact))
 
 

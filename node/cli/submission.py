@@ -16,10 +16,12 @@ from node.app.control_file import read_control_file
 from node.app.developer import Developer
 from node.app.event_loop import new_event_loop
 from node.cli.exit_codes import ExitCode
+from node.cli.output import mask_errors
 from node.domain.errors import InputFault, InvalidInput
 from node.domain.secret import Secret
 from node.gateway.httpx_transport import HttpxTransportFactory
 from node.gateway.tls import client_context
+from node.observability.redaction import Redactor
 from node.protocol.messages import JobOutcome
 from node.settings.load import load
 from node.settings.model import Settings
@@ -55,6 +57,9 @@ def run_submission(
     settings = load(config_file=config_file, profile=profile, flags=flags, environ=os.environ, cwd=cwd).settings
     url = settings.gateway.url or _running_here(cwd / settings.state_dir)
     question = _whole(question)
+    redactor = Redactor()
+    redactor.register(Secret(question.api_key))
+    mask_errors(redactor.redact)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         outcome = runner.run(_ask(question, url, settings))
     if as_json:

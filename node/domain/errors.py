@@ -19,6 +19,7 @@
     │   ├── TryLater                a passing fault; carries how long to wait at least
     │   ├── StepRefused             the other side said no, for good
     │   ├── IdentityRefused         … to the node's secret or identity
+    │   ├── Withdrawn               not sent: nobody wanted it any more when it could be
     │   ├── SessionLost             the token is denied and was not to be renewed
     │   └── StepFault               attempts used up, an answer that ends the session, or the node is stopping
     ├── ExecutorError           a job could not be executed
@@ -130,6 +131,10 @@ class StepRefused(StepFailed):
 
 class IdentityRefused(StepFailed):
     """The node's secret (step 2 of the protocol) or its identity (step 3) was denied."""
+
+
+class Withdrawn(StepFailed):
+    """The session had to be waited for, and when it was there the request was not wanted any more; it was not sent."""
 
 
 class SessionLost(StepFailed):

@@ -178,7 +178,7 @@ class OutboxPolicy:
     """
     remember_s: float = 300.0
     """How long an accepted key is kept, to know a redelivered job by: one lease."""
-    back_off: BackOff = field(default_factory=lambda: BackOff(base_s=0.5, cap_s=30.0))
+    back_off: BackOff = field(default_factory=lambda: BackOff(base_s=2.0, cap_s=30.0))
     """Between two submissions of a result; they have no end but the result's."""
     per_node: int = 4
     """Results of one node under way at once, to each of its sources."""
@@ -202,7 +202,7 @@ class AuthPolicy:
     """How long it stays open before a probe is let through."""
     open_cap_s: float = 120.0
     """Failed probes double the time, up to this; a probe that is silent for so long makes room for the next."""
-    release_per_s: float = 50.0
+    release_per_s: float = 25.0
     """Nodes let through each second once the service is back."""
 
 

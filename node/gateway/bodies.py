@@ -82,7 +82,8 @@ class _Inflating:
 
     def __init__(self, encoding: str) -> None:
         if encoding not in {"gzip", "x-gzip", "deflate"}:
-            raise BrokenReply(f"the reply is encoded as {encoding[:40]!r}, which was not asked for")
+            # Which is not told: a server may say anything there.
+            raise BrokenReply("the reply is encoded in a way that was not asked for")
         self._encoding = encoding
         self._inflate: zlib._Decompress | None = None
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from node.domain.errors import SessionLost
+from node.domain.errors import SessionLost, Withdrawn
 from node.domain.secret import Secret
 from node.domain.verdict import Ruling
 from node.gateway.session import Session
@@ -35,16 +36,17 @@ class SessionCaller:
         self._kept_generation = 0
         self._kept_request = Request("", "")
 
-    async def call(self, call: Call[J]) -> J:
+    async def call(self, call: Call[J], still_wanted: Callable[[], bool] | None = None) -> J:
         """See `node.ports.calls.SessionCalls.call`."""
         session = self._session
         if not session.usable:
             await session.ready()
+            _require(still_wanted)
         generation = session.generation
         judged = call.judge(await self._exchange(call), _FRESH)
         ruling = judged.verdict.ruling
         if ruling is Ruling.RENEW or ruling is Ruling.SESSION_LOST:
-            return await self._call_again(call, generation, judged)
+            return await self._call_again(call, generation, judged, still_wanted)
         return judged
 
     async def call_with(self, call: Call[J], token: Secret) -> J:
@@ -58,11 +60,14 @@ class SessionCaller:
         reply = await self._transport.exchange(self._request(call, token), call.timeout_s)
         return call.judge(masked_reply(reply, self._node_secret, token), _RENEWED)
 
-    async def _call_again(self, call: Call[J], generation: int, denied: J) -> J:
+    async def _call_again(
+        self, call: Call[J], generation: int, denied: J, still_wanted: Callable[[], bool] | None
+    ) -> J:
         session, verdict = self._session, denied.verdict
         if verdict.ruling is Ruling.SESSION_LOST and generation == session.generation:
             session.lose(verdict.reason)
         await session.deny(generation, verdict.reason)
+        _require(still_wanted)
         judged = call.judge(await self._exchange(call), _RENEWED)
         verdict = judged.verdict
         if verdict.ruling is Ruling.RENEW or verdict.ruling is Ruling.SESSION_LOST:
@@ -85,6 +90,11 @@ class SessionCaller:
         bearer = ("authorization", f"Bearer {token.reveal()}")
         headers = (bearer,) if call.body is None else (bearer, JSON)
         return Request(call.method, f"{self._base_url}{call.target}", headers, call.body)
+
+
+def _require(still_wanted: Callable[[], bool] | None) -> None:
+    if still_wanted is not None and not still_wanted():
+        raise Withdrawn("not wanted any more after the session's renewal")
 
 
 def masked_reply(reply: Reply, *secrets: Secret) -> Reply:

@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 from urllib.parse import urlencode
 
-from pydantic_core import from_json
-
 from node.domain.errors import ProxyFailed, StepFailed, TokenUnreadable, TransportError, TryLater
 from node.domain.events import StepEnded
 from node.domain.identity import NodeSpec
@@ -23,6 +21,7 @@ from node.ports.calls import Call, J
 from node.ports.gates import AuthPermit
 from node.ports.transport import Reply, Request, Transport
 from node.protocol import translate
+from node.protocol.json_reading import read_aside
 from node.protocol.messages import PointsReply, TokenGrant, WireMessage
 from node.protocol.routes import Step
 from node.protocol.verdict import Judged, judge
@@ -82,9 +81,9 @@ class GatewayClient:
         """See `Membership.lost`."""
         return self._session.lost
 
-    async def call(self, call: Call[J]) -> J:
+    async def call(self, call: Call[J], still_wanted: Callable[[], bool] | None = None) -> J:
         """See `SessionCalls.call`."""
-        return await self._caller.call(call)
+        return await self._caller.call(call, still_wanted)
 
     async def check_secret(self) -> None:
         """See `Membership.check_secret`."""
@@ -244,7 +243,7 @@ def _message(judged: Judged, kind: type[M]) -> M:
 
 def _is_json(body: bytes) -> bool:
     try:
-        from_json(body or b"null")
+        read_aside(body or b"null")
     except ValueError:
         return False
     return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Final
+from typing import Final, cast
 
 import httpx
 
@@ -226,6 +226,6 @@ class HttpxTransport:
         headers = dict(response.headers)
         body = BoundedBody(headers, self._max_reply_bytes)
         # Not by `aiter_raw`, which gives the connection back before anyone could look at it.
-        async for piece in response.stream:
+        async for piece in cast(httpx.AsyncByteStream, response.stream):
             body.feed(piece)
         return Reply(response.status_code, headers, body.finish())

@@ -16,20 +16,21 @@ import httpx
 from anyio.streams.tls import TLSAttribute, TLSStream
 
 _H11: Final = attrgetter("stream._stream._httpcore_stream._stream._connection._h11_state")
+_SOCKET: Final = attrgetter("_stream")
 _RECEIVED: Final = attrgetter("_protocol.read_queue")
 
 
 def has_leftovers(response: httpx.Response) -> bool:
     """Whether more came than a reply that was read to its end and is not closed yet."""
     try:
-        return bool(_H11(response).trailing_data[0]) or _holds_bytes(response.extensions["network_stream"]._stream)
+        return bool(_H11(response).trailing_data[0]) or _holds_bytes(_SOCKET(response.extensions["network_stream"]))
     except AttributeError:
         return True
 
 
 def _holds_bytes(stream: Any) -> bool:
     while isinstance(stream, TLSStream):
-        if _says_more(stream.extra(TLSAttribute.ssl_object)):
+        if _says_more(stream.extra_attributes[TLSAttribute.ssl_object]()):
             return True
         stream = stream.transport_stream
     return bool(_RECEIVED(stream))

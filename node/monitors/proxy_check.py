@@ -102,7 +102,7 @@ def _read(reply: Reply) -> _Address:
         raise _NoEcho(f"the echo service answered HTTP {reply.status}")
     if len(reply.body) > MAX_ECHO_BYTES:
         raise _NoEcho("the echo service answered with something long")
-    text = reply.body.decode("utf-8", "replace").strip()
+    text = reply.body.decode("utf-8-sig", "replace").strip()
     try:
         if text.startswith("{"):
             text = str(json.loads(text)["ip"]).strip()

@@ -14,6 +14,7 @@ MIN_CHARS: Final = 6
 """Shorter texts are not looked for by value: they stand in half of all lines, and would mask those."""
 
 _JWT: Final = re.compile(r"eyJ[\w-]+\.[\w-]+\.(?P<signature>[\w-]{20,})", re.ASCII)
+_JSON_ESCAPED: Final = re.compile(r'["\\]')
 _ESCAPE: Final = re.compile("%[0-9A-F]{2}")
 
 
@@ -26,21 +27,25 @@ def forms(text: str) -> list[str]:
     signed = _JWT.fullmatch(text)
     core = text if signed is None else signed["signature"]
     data = core.encode("utf-8", "surrogatepass")
-    found = dict.fromkeys([text, *_in_json(core), *_in_code(core, data), *_in_url(data), *_in_base64(data)])
-    return [form for form in found if len(form) >= MIN_CHARS]
+    written = [text, core, *_in_code(core, data), *_in_url(data), *_in_base64(data)]
+    # Whoever repeats it writes it into a JSON string, and the log's line is another one.
+    for _ in range(2):
+        written += [in_json for form in dict.fromkeys(written) for in_json in _in_json(form)]
+    return [form for form in dict.fromkeys(written) if len(form) >= MIN_CHARS]
 
 
 def _in_json(text: str) -> Iterator[str]:
-    """As a JSON string, and as one in JSON that is itself a JSON string."""
+    if text.isascii() and text.isprintable() and not _JSON_ESCAPED.search(text):
+        return
     for ascii_only in (True, False):
-        once = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
-        yield once
-        yield json.dumps(once)[1:-1]
+        yield json.dumps(text, ensure_ascii=ascii_only)[1:-1]
 
 
 def _in_code(text: str, data: bytes) -> Iterator[str]:
     """As Python's ``repr``, HTML and hexadecimal digits write it."""
-    yield from (repr(text)[1:-1], ascii(text)[1:-1], repr(data)[2:-1])
+    # Whether an apostrophe is escaped depends on whether quotation marks stand beside it.
+    yield from (repr(text)[1:-1], repr(f'{text}"')[1:-2], ascii(text)[1:-1], ascii(f'{text}"')[1:-2])
+    yield repr(data)[2:-1]
     yield from (html.escape(text), html.escape(text, quote=False))
     yield from (data.hex(), data.hex().upper())
 

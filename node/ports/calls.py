@@ -52,10 +52,13 @@ class SessionCalls(Protocol):
         """The gateway it is held with."""
         ...
 
-    async def call(self, call: Call[J]) -> J:
+    async def call(self, call: Call[J], still_wanted: Callable[[], bool] | None = None) -> J:
         """Send a call once and judge its reply; on ``RENEW`` renew the session and send it once more.
 
+        ``still_wanted`` is asked after every wait for a renewal, which may take minutes, before the call is sent.
+
         Raises:
+            Withdrawn: it was not wanted any more.
             TransportError: no usable reply came.
             SessionLost: there is no session, or it could not be renewed.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from node.domain.ids import SourceId
@@ -18,10 +19,14 @@ class JobSource(Protocol):
         """Names the source in keys: results go back to the source they came from."""
         ...
 
-    async def claim(self) -> Job | None:
+    async def claim(self, still_wanted: Callable[[], bool] | None = None) -> Job | None:
         """Ask for one job; None when there is none. Tried once.
 
+        A source that has to wait before it can ask calls ``still_wanted`` after the wait: a node that has no
+        slot, disk or engine by then must not be given a job.
+
         Raises:
+            Withdrawn: it was not wanted any more; nothing was asked.
             TryLater: a passing fault.
             SessionLost: the session is gone.
             StepFault: the answer ends the session.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from node.domain.secret import MASK, Secret
+from node.protocol.json_reading import read_aside
 
 
 def masked(body: bytes, secrets: Iterable[Secret]) -> bytes:
@@ -17,7 +18,7 @@ def masked(body: bytes, secrets: Iterable[Secret]) -> bytes:
     """
     texts = [secret.reveal() for secret in secrets if secret]
     try:
-        content = from_json(body, allow_inf_nan=False)
+        content = read_aside(body)
     except ValueError:
         return body
     return to_json(_masked(content, texts))

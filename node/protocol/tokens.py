@@ -14,12 +14,16 @@ import jwt
 from jwt.types import Options
 
 from node.domain.errors import TokenUnreadable
+from node.protocol.json_reading import read_aside
 
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """Signatures that are accepted with a public key or a key set; never ``none``."""
 
 SECRET_ALGORITHMS: Final = ("HS256", "HS384", "HS512")
 """Signatures that are accepted with a shared secret."""
+
+_BAD_KEYS: Final = (jwt.PyJWTError, ValueError, TypeError, AttributeError, LookupError, NotImplementedError)
+"""What PyJWT raises for a key set whose keys lack members, or have such as are of no use."""
 
 _UNJUDGED: Final[Options] = {"verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_aud": False}
 _UNVERIFIED: Final[Options] = {"verify_signature": False, **_UNJUDGED}
@@ -91,8 +95,8 @@ class KeySetReader:
             TokenUnreadable: the document holds no usable key.
         """
         try:
-            self._keys = jwt.PyJWKSet.from_json(document)
-        except (jwt.PyJWTError, ValueError, AttributeError, TypeError) as error:
+            self._keys = jwt.PyJWKSet.from_dict(read_aside(document.encode()))
+        except _BAD_KEYS as error:
             raise TokenUnreadable(f"the key set is not usable: {error}") from error
 
     def read(self, token: str) -> TokenTimes:

@@ -11,10 +11,10 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from pydantic import ValidationError
-from pydantic_core import from_json
 
 from node.domain.secret import shortened
 from node.domain.verdict import Ruling, Verdict
+from node.protocol.json_reading import MAX_ASIDE_BYTES, has_too_many_values, mended, read_aside
 from node.protocol.messages import (
     ChatReply,
     ErrorReply,
@@ -38,6 +38,9 @@ EXPECTED: Final[Mapping[Step, type[WireMessage]]] = {
     Step.CHAT: ChatReply,
 }
 """The steps whose answer must have fields, and the message that has them."""
+
+_WITH_TEXTS: Final = frozenset({Step.POLL, Step.GET_RESULT, Step.CHAT})
+"""The steps whose answer holds a prompt or an answer, which may be long."""
 
 _PASSING: Final = frozenset({408, 425, 429})
 _REASON_CHARS: Final = 300
@@ -89,11 +92,23 @@ def _judge_success(step: Step, status: int, body: bytes) -> Judged:
     if expected is None:
         readable = _reason(status, body) is not None
         return _OK if readable else _ruled(Ruling.RETRY, f"HTTP {status} with a body that is not JSON")
+    if (len(body) > MAX_ASIDE_BYTES and step not in _WITH_TEXTS) or has_too_many_values(body):
+        return _ruled(Ruling.RETRY, f"HTTP {status} with a body of {len(body)} bytes, which is not read")
     try:
-        message = expected.model_validate_json(body)
+        message = _read(expected, body)
     except ValidationError as error:
         return _ruled(Ruling.RETRY, f"HTTP {status} without what the step needs: {_faults(error)}")
     return _judge_message(message)
+
+
+def _read(expected: type[WireMessage], body: bytes) -> WireMessage:
+    try:
+        return expected.model_validate_json(body)
+    except ValidationError:
+        whole = mended(body)
+        if whole == body:
+            raise
+        return expected.model_validate_json(whole)
 
 
 def _judge_message(message: WireMessage) -> Judged:
@@ -148,10 +163,13 @@ def _ruled(ruling: Ruling, reason: str) -> Judged:
 
 def _reason(status: int, body: bytes) -> str | None:
     """A sentence from the body of an answer; None when there is a body and it is not JSON."""
-    if not body.strip():
+    if not body or body.isspace():
         return f"HTTP {status}"
+    if len(body) > MAX_ASIDE_BYTES:
+        # A gateway may repeat a long result that it refuses; a proxy's page is no JSON, however long.
+        return f"HTTP {status} with a body of {len(body)} bytes" if body[:64].lstrip()[:1] in (b"{", b"[") else None
     try:
-        content = from_json(body, allow_inf_nan=False)
+        content = read_aside(body)
     except ValueError:
         return None
     if isinstance(content, dict):

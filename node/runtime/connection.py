@@ -83,7 +83,7 @@ class Connection:
         try:
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self.path.chmod(0o600)
-            for folder in (self.path.parent, self.path.parent.parent):
+            for folder in self.path.parents:
                 _sync_folder(folder)
             self._open = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
             self._prepare(self._open, schema, version)

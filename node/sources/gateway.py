@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import urlencode
 
@@ -50,13 +51,13 @@ class GatewaySource:
         """See `node.ports.source.JobSource.source_id`."""
         return self._calls.source_id
 
-    async def claim(self) -> Job | None:
+    async def claim(self, still_wanted: Callable[[], bool] | None = None) -> Job | None:
         """See `node.ports.source.JobSource.claim`.
 
         A job without a ``job_id``, which nobody could answer, counts as none and is told of by a `Notice`.
         """
         try:
-            judged = await self._calls.call(self._poll)
+            judged = await self._calls.call(self._poll, still_wanted)
         except TransportError as error:
             raise TryLater(str(error)) from error
         verdict = judged.verdict

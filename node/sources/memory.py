@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from node.domain.errors import StepFailed
@@ -61,7 +61,7 @@ class MemorySource:
             await self._arrivals.setdefault(job_id, Signal()).wait()
         return self.results[job_id]
 
-    async def claim(self) -> Job | None:
+    async def claim(self, still_wanted: Callable[[], bool] | None = None) -> Job | None:  # noqa: ARG002 - never waits
         """See `node.ports.source.JobSource.claim`."""
         if self._failures:
             raise self._failures.popleft()

@@ -39,6 +39,11 @@ class Holds:
         if found != self.now:
             self._replace(found | self.now & _TOLD)
 
+    @property
+    def none_is_told(self) -> bool:
+        """Whether nobody has put a reason that stays until it is taken away."""
+        return not self.now & _TOLD
+
     def _replace(self, holds: Hold) -> None:
         if holds == self.now:
             return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from node.domain.errors import StepFault, TryLater
+from collections.abc import Callable
+
+from node.domain.errors import StepFault, TryLater, Withdrawn
 from node.domain.events import PollEnded, PollFailed, PollStarted
 from node.domain.ids import NodeId
 from node.domain.jobs import Job
@@ -31,10 +33,11 @@ class Poller:
         """Whether the last poll failed, so that `due` is the end of a back-off."""
         return self._failures > 0
 
-    async def poll(self, open_since: float) -> Job | None:
-        """Ask once; None when there is no job or the poll failed in passing.
+    async def poll(self, open_since: float, still_wanted: Callable[[], bool]) -> Job | None:
+        """Ask once; None when there is no job, the poll failed in passing or was not wanted any more.
 
         A poll is late from the time that it is both due and allowed: ``open_since`` is when it last became that.
+        ``still_wanted`` is asked when the poll had to wait for the session's renewal.
 
         Raises:
             SessionLost: the session is gone.
@@ -45,7 +48,11 @@ class Poller:
         started = clock.monotonic()
         events.emit(PollStarted(self._node, max(0.0, started - max(self.due, open_since))))
         try:
-            job = await self._source.claim()
+            job = await self._source.claim(still_wanted)
+        except Withdrawn as error:
+            self.due = clock.monotonic()
+            events.emit(PollFailed(self._node, self.due - started, str(error), 0.0))
+            return None
         except TryLater as error:
             self._fail(started, error)
             return None

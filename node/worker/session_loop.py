@@ -89,23 +89,30 @@ class SessionLoop:
         return now + max(_LOOK_S, self._around.policy.poll_cycle_s)
 
     def _look_at_gates(self) -> None:
+        found = self._closed_gates()
+        if self._poller.backing_off and self._poller.due > self._around.clock.monotonic():
+            found |= Hold.BACK_OFF
+        self._holds.look(found)
+
+    def _closed_gates(self) -> Hold:
         found = Hold.NOTHING
         if self._runner.busy >= self._around.policy.slots:
             found |= Hold.NO_SLOT
         if not self._around.sender.accepting:
             found |= Hold.DISK
-        if self._poller.backing_off and self._poller.due > self._around.clock.monotonic():
-            found |= Hold.BACK_OFF
         for gate in self._around.claim_gates:
             if gate.closed_because:
                 found |= gate.hold
-        self._holds.look(found)
+        return found
+
+    def _may_claim(self) -> bool:
+        return self._holds.none_is_told and self._closed_gates() == Hold.NOTHING
 
     async def _poll(self) -> None:
         self.polling = True
         try:
             with self._interrupt:
-                job = await self._poller.poll(self._holds.open_since)
+                job = await self._poller.poll(self._holds.open_since, self._may_claim)
         finally:
             self.polling = False
         if job is not None and not self._runner.start(job, self._link.source.source_id):

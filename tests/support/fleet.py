@@ -27,6 +27,7 @@ from node.executors.synthetic import SyntheticExecutor, SyntheticPolicy
 from node.gateway.asgi_transport import AsgiTransportFactory
 from node.gateway.deployment import ClientPolicy, Deployment
 from node.gateway.deployment import Surroundings as ClientSurroundings
+from node.gateway.turnstile import Turnstile
 from node.manager.manager import NodeManager
 from node.monitors.auth_health import AuthHealthMonitor
 from node.monitors.open_gates import DirectOnly
@@ -301,9 +302,15 @@ async def fleet(
             transports=transports,
             deployment=Deployment(URL, URL, "0.0.4"),
             policy=plan.client,
-            surroundings=ClientSurroundings(auth, clock, chance, history),
+            surroundings=ClientSurroundings(
+                auth,
+                clock,
+                chance,
+                history,
+                remember=audit.secrets.append,
+                turnstile=Turnstile(plan.stagger.return_s / plan.nodes),
+            ),
             stop=Signal(),
-            remember=audit.secrets.append,
         )
         around = Surroundings(
             links=WatchedLinks(links, audit),

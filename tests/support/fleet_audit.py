@@ -92,9 +92,9 @@ class WatchedSource:
     def source_id(self) -> SourceId:
         return self._source.source_id
 
-    async def claim(self) -> Job | None:
+    async def claim(self, still_wanted: Callable[[], bool] | None = None) -> Job | None:
         self._audit.claims(self._node)
-        job = await self._source.claim()
+        job = await self._source.claim(still_wanted)
         if job is not None:
             self._audit.received.append(JobKey(self.source_id, self._node, job.job_id))
         return job

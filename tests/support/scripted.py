@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from node.domain.errors import StorageError
+from node.domain.errors import StorageError, Withdrawn
 from node.domain.events import Crash, Event, LifeChanged
 from node.domain.identity import Hardware, Identity, NodeSpec
 from node.domain.ids import AccountId, JobId, NodeId, SourceId
@@ -84,6 +84,8 @@ class Script:
         self._plans.setdefault(step, deque()).extend(outcomes)
 
     async def play(self, step: str) -> Any:
+        if step not in self._plans and step.startswith("poll's"):
+            return None
         self.log.append((asyncio.get_running_loop().time() - self._began, step))
         plan = self._plans.get(step)
         outcome = plan.popleft() if plan else self.always.get(step)
@@ -152,7 +154,10 @@ class ScriptedSource:
     def source_id(self) -> SourceId:
         return SOURCE
 
-    async def claim(self) -> Job | None:
+    async def claim(self, still_wanted: Callable[[], bool] | None = None) -> Job | None:
+        await self._script.play("poll's wait for a renewal")
+        if still_wanted is not None and not still_wanted():
+            raise Withdrawn("not wanted any more")
         outcome = await self._script.play("poll")
         return outcome if isinstance(outcome, Job) else None
 

@@ -17,6 +17,7 @@ from node.domain.states import Session as SessionState
 from node.gateway.client import GatewayClient
 from node.gateway.deployment import ClientPolicy, Deployment, Surroundings
 from node.gateway.keys import TokenTimesReader, UnverifiedTokens
+from node.gateway.turnstile import Turnstile
 from node.ports.calls import Call
 from node.ports.gates import AuthPermit
 from node.ports.transport import Reply
@@ -84,6 +85,7 @@ class Bench:
         gateway: ScriptedGateway | None = None,
         policy: ClientPolicy | None = None,
         tokens: TokenTimesReader | None = None,
+        turnstile: Turnstile | None = None,
     ) -> None:
         self.gateway = gateway or ScriptedGateway()
         self.gate = Gate()
@@ -94,7 +96,9 @@ class Bench:
         chance = random.Random(7)
         self.remembered: list[Secret] = []
         surroundings = Surroundings(
-            *(self.gate, self.clock, chance, self.events, tokens or UnverifiedTokens()), self.remembered.append
+            *(self.gate, self.clock, chance, self.events, tokens or UnverifiedTokens()),
+            self.remembered.append,
+            turnstile or Turnstile(),
         )
         policy = policy or ClientPolicy(retry=RETRY)
         self.client = GatewayClient(

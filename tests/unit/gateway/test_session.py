@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from node.domain.errors import BrokenReply, ConnectFailed, SessionLost, TransportError
+from node.domain.errors import BrokenReply, ConnectFailed, SessionLost, TransportError, Withdrawn
 from node.domain.events import Crash, SessionChanged
 from node.domain.policies import SessionPolicy
 from node.domain.states import Session as SessionState
@@ -166,6 +166,33 @@ class TestDenied:
         assert [(await task).verdict.ruling for task in slow] == [Ruling.NO_JOB] * 2
         assert bench.gateway.count(Step.REGISTER) == 2
         assert (bench.client.lost, bench.lost) == ("", 0)
+        await bench.client.aclose()
+
+    @in_virtual_time
+    async def test_a_call_that_is_not_wanted_after_the_renewal_is_not_repeated(self) -> None:
+        bench = Bench()
+        await bench.join()
+        bench.gateway.fail(Step.POLL, said(401))
+        with pytest.raises(Withdrawn):
+            await bench.client.call(POLL, lambda: False)
+        assert (bench.gateway.count(Step.POLL), bench.gateway.count(Step.REGISTER)) == (1, 2)
+        assert (bench.states[-1], bench.lost) == (VALID, 0)
+        await bench.client.aclose()
+
+    @in_virtual_time
+    async def test_a_call_that_is_not_wanted_after_waiting_for_a_renewal_is_not_sent(self) -> None:
+        bench = Bench()
+        await bench.join()
+        bench.gateway.latency_s[Step.REGISTER] = 20.0
+        bench.gateway.fail(Step.POINTS, said(401))
+        renewing = asyncio.create_task(bench.client.points())
+        await asyncio.sleep(5)
+        with pytest.raises(Withdrawn):
+            await bench.client.call(POLL, lambda: False)
+        assert bench.gateway.count(Step.POLL) == 0
+        await renewing
+        await bench.client.call(POLL, lambda: False)
+        assert bench.gateway.count(Step.POLL) == 1, "nothing had to be waited for"
         await bench.client.aclose()
 
     @pytest.mark.parametrize("status", [401, 403])

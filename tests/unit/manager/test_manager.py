@@ -72,7 +72,7 @@ class PlantedDefect(ScriptedLinks):
         links = self
 
         class Broken(ScriptedSource):
-            async def claim(self) -> None:
+            async def claim(self, still_wanted: object = None) -> None:
                 if links.defect is not None:
                     raise links.defect()
                 await super().claim()

@@ -49,7 +49,7 @@ class ScriptedSource:
     def times(self) -> list[float]:
         return [at for at, _ in self.calls]
 
-    async def claim(self) -> Job | None:
+    async def claim(self, still_wanted: object = None) -> Job | None:
         return None
 
     async def settle(self, finished: FinishedJob) -> Verdict:

@@ -198,7 +198,7 @@ class Unrenewing:
     def __init__(self, status: int) -> None:
         self.status = status
 
-    async def call(self, call: Call[J]) -> J:
+    async def call(self, call: Call[J], still_wanted: object = None) -> J:
         return call.judge(said(self.status), NOT_RENEWED)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -21,7 +22,7 @@ from node.domain.events import (
     PollFailed,
     PollStarted,
 )
-from node.domain.policies import Range
+from node.domain.policies import BackOff, Range
 from node.domain.presence import Presence
 from node.domain.states import Hold, Life
 from node.ports.outbox import Keeping
@@ -30,6 +31,7 @@ from tests.support.scripted import (
     POLICY,
     After,
     Bench,
+    LedNode,
     ScriptedExecutor,
     SwitchedGate,
     job,
@@ -121,7 +123,7 @@ async def test_a_failed_poll_backs_off_and_the_node_stays_in_session() -> None:
         assert bench.lives() == [Life.STARTING, Life.RUNNING]
         waits = [event.retry_in_s for event in bench.events.of(PollFailed)]
         assert gaps(bench.script.times("poll")) == pytest.approx(waits)
-        assert all(wait <= ceiling for wait, ceiling in zip(waits, [1, 2, 4, 8], strict=True))
+        assert all(4.5 <= wait <= max(5.5, ceiling) for wait, ceiling in zip(waits, [1, 2, 4, 8], strict=True))
         held = [event.holds for event in bench.events.of(HoldsChanged)]
         assert Hold.BACK_OFF in held
         assert held[-1] is Hold.NOTHING
@@ -129,6 +131,19 @@ async def test_a_failed_poll_backs_off_and_the_node_stays_in_session() -> None:
         bench.script.plan("poll", *[TryLater("HTTP 503")] * 4)
         await asyncio.sleep(100)
         assert led.node.life is Life.RUNNING, "a good poll ends the row"
+
+
+@in_virtual_time
+async def test_a_gateway_in_trouble_hears_no_more_than_one_that_is_well() -> None:
+    bench = Bench(policy=replace(POLICY, poll_failures=1000, back_off=BackOff(base_s=0.1, cap_s=100)))
+    bench.script.always["poll"] = TryLater("HTTP 503")
+    async with led_node(bench):
+        await asyncio.sleep(100_000)
+    waits = gaps(bench.script.times("poll"))
+    assert min(waits) >= 4.5
+    backed_off = waits[10:]
+    assert max(backed_off) > 95
+    assert sum(backed_off) / len(backed_off) == pytest.approx(50, rel=0.1), "full jitter beyond the cycle"
 
 
 @in_virtual_time
@@ -352,3 +367,54 @@ async def test_what_a_poll_is_doing_can_be_seen() -> None:
         assert led.node.presence is Presence.REGISTERING
         await asyncio.sleep(12)
         assert led.node.presence is Presence.CHECKING
+
+
+RENEWAL = "poll's wait for a renewal"
+
+
+def put_drain(bench: Bench, led: LedNode) -> None:
+    led.node.drain()
+
+
+def put_pause(bench: Bench, led: LedNode) -> None:
+    led.node.pause()
+
+
+def fill_disk(bench: Bench, led: LedNode) -> None:
+    bench.outbox.is_open = False
+
+
+def close_gate(bench: Bench, led: LedNode) -> None:
+    bench.gates[0].closed_because = "no engine"
+
+
+@pytest.mark.parametrize("close", [put_drain, put_pause, fill_disk, close_gate])
+def test_a_poll_that_waited_for_a_renewal_is_not_sent_when_the_gate_has_closed(
+    close: Callable[[Bench, LedNode], None],
+) -> None:
+    @in_virtual_time
+    async def scenario() -> None:
+        bench = Bench(gates=(SwitchedGate(),))
+        bench.script.plan(RENEWAL, After(3))
+        async with led_node(bench) as led:
+            await until(lambda: RENEWAL in bench.script.steps)
+            close(bench, led)
+            await asyncio.sleep(4)
+            assert bench.script.times("poll") == []
+            assert led.node.life is not Life.RECOVERING
+
+    scenario()
+
+
+@in_virtual_time
+async def test_a_poll_that_was_withdrawn_is_sent_when_the_gate_opens() -> None:
+    bench = Bench()
+    bench.script.plan(RENEWAL, After(3))
+    async with led_node(bench):
+        await until(lambda: RENEWAL in bench.script.steps)
+        bench.outbox.is_open = False
+        await asyncio.sleep(60)
+        bench.outbox.is_open = True
+        await asyncio.sleep(POLICY.poll_cycle_s + 1)
+        assert bench.script.times("poll")
+        assert len(bench.events.of(PollFailed)) == 1
