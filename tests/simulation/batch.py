@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby
-from pathlib import Path
 from typing import Any, Final
 
 from node.domain.states import LIFE_TABLE, SESSION_TABLE
@@ -20,9 +17,6 @@ from tests.simulation.plan import draw_plan
 from tests.simulation.world import Outcome, run
 
 TRANSITIONS: Final = frozenset(f"{before.value} –{input_.value}→" for before, input_ in [*LIFE_TABLE, *SESSION_TABLE])
-
-_MEMORY: Final = Path("/dev/shm")
-"""Where files cost no disk: what a kill leaves is the same there, and a loss of power is not simulated here."""
 
 
 @dataclass
@@ -145,13 +139,7 @@ def run_batch(seeds: Iterable[int], jobs: int, tell: Callable[[Sums], None] = la
 
 def _outcomes(seeds: Iterable[int], jobs: int) -> Iterator[tuple[Outcome, float]]:
     if jobs == 1:
-        _use_memory()
         yield from map(run_seed, seeds)
         return
-    with ProcessPoolExecutor(jobs, initializer=_use_memory) as pool:
+    with ProcessPoolExecutor(jobs) as pool:
         yield from pool.map(run_seed, seeds, chunksize=1)
-
-
-def _use_memory() -> None:
-    if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK):
-        tempfile.tempdir = str(_MEMORY)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,14 +16,24 @@ from typing import Any, Final, TypeVar
 
 from node.app.assembly import Fleet
 from node.domain.events import (
+    AuthHealthChanged,
     Crash,
     Event,
     JobClaimed,
     JobEnded,
     JobSkipped,
     LifeChanged,
+    Notice,
+    PollFailed,
+    ProxyAssigned,
+    ProxyChecked,
+    ResultBuried,
+    ResultDelayed,
     ResultLost,
+    ResultUnsafe,
     SessionChanged,
+    StepEnded,
+    StepRetried,
 )
 from node.domain.ids import JobId, JobKey, NodeId, SourceId
 from node.domain.states import Life, LifeInput, Session, SessionInput
@@ -42,6 +53,15 @@ _FINAL_STATUSES: Final = frozenset({400, 404, 410, 413, 418, 422, 451})
 """What buries a result: refusals that are not passing (the verdict's table)."""
 PLANTED_DEFECT: Final = "ZeroDivisionError"
 """What the simulated engine raises as a defect of an executor."""
+_SPOKEN: Final = frozenset(
+    {
+        *(LifeChanged, SessionChanged, PollFailed, StepEnded, StepRetried, JobEnded, JobSkipped, ResultDelayed),
+        *(ResultBuried, ResultUnsafe, ResultLost, AuthHealthChanged, ProxyChecked, ProxyAssigned, Notice, Crash),
+    }
+)
+"""Events that repeat what somebody else said."""
+_SECRETS: Final = re.compile("eyJ|node-secret-|sandbox-feeder|canary|proxy-user")
+"""How every secret of a simulated world begins, tokens included, or what all of its kind hold."""
 _HAND_OVER_S: Final = 1e-6
 """How long after a job's delivery its node may take to say that it has it: no time at all."""
 
@@ -62,8 +82,17 @@ class _Life:
 class Checker:
     """Collects violations; a seed passes when there are none."""
 
-    def __init__(self, timeline: Timeline, plan: Plan, gateways: Callable[[], list[Gateway]]) -> None:
+    def __init__(
+        self,
+        timeline: Timeline,
+        plan: Plan,
+        gateways: Callable[[], list[Gateway]],
+        enough: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self.violations: list[str] = []
+        self.knows_enough = False
+        """Whether a violation was found that is ``enough``."""
+        self._enough = enough
         self.transitions: Counter[str] = Counter()
         self.events: Counter[str] = Counter()
         self.kept: dict[JobKey, Keeping] = {}
@@ -92,6 +121,7 @@ class Checker:
     def violated(self, number: int, text: str) -> None:
         """Note a violation of this invariant; 0 is liveness, or a defect at large."""
         self.violations.append(f"{self._timeline.now:.6f} [{number}] {text}")
+        self.knows_enough = self.knows_enough or self._enough(self.violations[-1])
 
     # The fleet's processes.
 
@@ -135,6 +165,8 @@ class Checker:
         on = self._on.get(kind)
         if on is not None:
             on(event)
+        if kind in _SPOKEN and _SECRETS.search(repr(event)):
+            self.violated(5, f"a {kind.__name__} shows a secret")
 
     def _claimed(self, event: JobClaimed) -> None:
         key = event.key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -155,7 +156,7 @@ class Network:
             self._tally.note(Plight.GATEWAY_DOWN, flight.step)
             self._fail_later(flight, ConnectFailed("gateway.test: connection refused"))
         elif fault in {Fault.CLIENT_ERROR, Fault.SERVER_ERROR, Fault.REDIRECT}:
-            self._answered(flight, None, *self._lie(fault))
+            self._answered(flight, None, *self._lie(fault, flight.request))
         elif fault is Fault.GARBAGE and self._chance.random() < 0.5:
             self._answered(flight, fault, 200, [], b"")
         else:
@@ -182,7 +183,7 @@ class Network:
             return
         match fault:
             case Fault.SERVER_ERROR_AFTER:
-                status, headers, body = self._lie(fault)
+                status, headers, body = self._lie(fault, flight.request)
             case Fault.GARBAGE:
                 status, headers, body = 200, [], self._chance.choice(_PAGES)
                 if flight.step == Step.UPDATE_RESULT.label:
@@ -194,7 +195,7 @@ class Network:
         names = {name.decode("latin-1").lower(): text.decode("latin-1") for name, text in headers}
         self._process.call_later(self._travel_s(fault), self._deliver, flight, Reply(status, names, body))
 
-    def _lie(self, fault: Fault) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    def _lie(self, fault: Fault, request: Request) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         """What something between node and gateway says in the gateway's name."""
         chance = self._chance
         headers: list[tuple[bytes, bytes]] = []
@@ -203,7 +204,7 @@ class Network:
         status = chance.choice(CLIENT_STATUSES if fault is Fault.CLIENT_ERROR else SERVER_STATUSES)
         if status in {429, 503} and chance.random() < 0.5:
             headers.append((b"retry-after", chance.choice((b"1", b"7", b"soon", b"Fri, 31 Dec 2199 23:59:59 GMT"))))
-        return status, headers, chance.choice((b"", b'{"detail": "no"}', b"<html>no</html>"))
+        return status, headers, chance.choice((b"", b'{"detail": "no"}', b"<html>no</html>", _repeated(request)))
 
     def _echo(self, flight: Flight) -> bytes:
         seen = _OWN_ADDRESS
@@ -227,6 +228,12 @@ class Network:
                 self._tally.note(Plight.TOKEN_EXPIRED, flight.step)
             self._witness.delivered(flight.step, flight.request, reply)
             flight.ending.set_result(reply)
+
+
+def _repeated(request: Request) -> bytes:
+    """What a careless server says: the whole request, with all its secrets, in an error."""
+    said = f"cannot process {dict(request.headers)} {(request.body or b'').decode()}"
+    return json.dumps({"detail": said}).encode()
 
 
 class NetworkTransports:

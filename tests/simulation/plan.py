@@ -282,7 +282,7 @@ def _draw_proxies(chance: random.Random, size: int) -> ProxyPlan:
     def windows(share: float) -> tuple[tuple[str, Window], ...]:
         return tuple((host, _draw_window(chance, 600)) for host in hosts if chance.random() < share)
 
-    addresses = tuple(ProxyAddress("http", host, 3128, "user", PROXY_PASSWORD) for host in hosts)
+    addresses = tuple(ProxyAddress("http", host, 3128, "proxy-user", PROXY_PASSWORD) for host in hosts)
     return ProxyPlan(addresses, dead=windows(0.3), seen_through=windows(0.1))
 
 

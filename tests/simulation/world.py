@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import gc
 import hashlib
+import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,7 @@ from tests.simulation.plan import (
 from tests.simulation.program import Program, Wrap
 from tests.simulation.timeline import Hung, Timeline, new_process
 
+_MEMORY: Final = Path("/dev/shm")
 _EXIT_SLACK_S: Final = 1.0
 """What a process may take beyond the deadline of a drain or an abort."""
 _RETRY_S: Final = 10.0
@@ -56,13 +58,21 @@ class Outcome:
 class World:
     """Everything of one seed, on one timeline."""
 
-    def __init__(self, plan: Plan, folder: Path, *, keep_history: bool = False, wrap: Wrap = lambda box: box) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Path,
+        *,
+        keep_history: bool,
+        wrap: Wrap,
+        enough: Callable[[str], bool],
+    ) -> None:
         self.plan = plan
         self.timeline = Timeline()
         self.tally = Tally()
         self.history: list[str] = []
         self.host = GatewayHost(self.timeline, plan, folder, self._defect)
-        self.checker = Checker(self.timeline, plan, self._gateways)
+        self.checker = Checker(self.timeline, plan, self._gateways, enough)
         self._nature = new_process(self.timeline, "nature", self._defect)
         self.network = Network(self.timeline, plan, self.host, self.tally, self.checker, self._nature)
         record = self._record if keep_history else None
@@ -75,7 +85,7 @@ class World:
         self._over = False
 
     def run(self) -> None:
-        """Live through the hour."""
+        """Live through the hour, or until enough is known."""
         plan, at = self.plan, self._nature.call_at
         at(0.0, self.host.start)
         at(0.0, self._start_fleet)
@@ -90,7 +100,7 @@ class World:
         at(FED_UNTIL_S, self.host.stop_feeding)
         at(SETTLED_BY_S, self._settle)
         try:
-            self.timeline.run(lambda: self._over)
+            self.timeline.run(lambda: self._over or self.checker.knows_enough)
         except Hung as error:
             self.checker.violated(0, str(error))
         self.checker.audited()
@@ -203,10 +213,16 @@ class World:
                 self.tally.counts[Plight.CLOCK_SKEWED.value, step] += count
 
 
-def run(plan: Plan, *, keep_history: bool = False, wrap: Wrap = lambda box: box) -> Outcome:
-    """Live through one seed's hour and say what was found."""
-    with tempfile.TemporaryDirectory(prefix="simulation-") as folder, _quiet_burials():
-        world = World(plan, Path(folder), keep_history=keep_history, wrap=wrap)
+def run(
+    plan: Plan,
+    *,
+    keep_history: bool = False,
+    wrap: Wrap = lambda box: box,
+    enough: Callable[[str], bool] = lambda _: False,
+) -> Outcome:
+    """Live through one seed's hour and say what was found; a violation that is ``enough`` ends it early."""
+    with tempfile.TemporaryDirectory(prefix="simulation-", dir=_memory()) as folder, _quiet_burials():
+        world = World(plan, Path(folder), keep_history=keep_history, wrap=wrap, enough=enough)
         world.run()
         outcome = Outcome(
             seed=plan.seed,
@@ -222,6 +238,11 @@ def run(plan: Plan, *, keep_history: bool = False, wrap: Wrap = lambda box: box)
         )
         del world
     return outcome
+
+
+def _memory() -> Path | None:
+    """A folder whose files cost no disk: what a kill leaves is the same there, and no loss of power is simulated."""
+    return _MEMORY if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) else None
 
 
 def _digest(world: World) -> str:
