@@ -37,6 +37,8 @@ from tests.simulation.plan import FleetRestart, GatewayOutage, Plan, draw_plan
 from tests.simulation.program import Wrap
 from tests.simulation.world import run
 
+pytestmark = pytest.mark.timeout(180)
+
 SEEDS = (1, 2, 3)
 
 Plant = Callable[[pytest.MonkeyPatch], Wrap | None]
