@@ -35,7 +35,7 @@ class Ground:
     """What a fleet stands on. It closes none of it.
 
     ``proxies`` are everybody's, ``assign`` says who uses them (see `ProxyMonitor`); ``remember`` is told of every
-    secret that the gateway gives away, before anything else is.
+    secret that the gateway gives away, before anything else is, and ``redact`` masks it in what the outbox keeps.
     """
 
     clock: Clock
@@ -48,6 +48,7 @@ class Ground:
     proxies: Sequence[ProxyAddress] = ()
     assign: Assign = "auto"
     remember: Callable[[Secret], None] = lambda _: None
+    redact: Callable[[str], str] = str
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,11 @@ async def assembled(
                 ground.transports,
                 deployment,
                 ClientPolicy(policies.retry, policies.timeouts, policies.session),
-                ClientSurroundings(auth, clock, chance, events, ground.tokens, ground.remember, turnstile),
+                ClientSurroundings(
+                    *(auth, clock, chance, events, ground.tokens, ground.remember),
+                    redact=ground.redact,
+                    turnstile=turnstile,
+                ),
                 stopping,
             ),
             executor=ground.executor,

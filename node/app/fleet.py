@@ -68,6 +68,7 @@ async def open_fleet(
             proxies=plan.proxies,
             assign=settings.proxy.assign,
             remember=telemetry.redactor.remember,
+            redact=telemetry.redactor.redact,
         )
         deployment = Deployment(gateway_url, auth_url, gateway.node_version)
         yield await stack.enter_async_context(assembled(plan.nodes, policies, deployment, ground))

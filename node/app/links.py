@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from node.domain.identity import NodeSpec
 from node.domain.ids import SourceId
@@ -23,12 +23,13 @@ from node.sources.gateway import GatewaySource
 class _MaskedSource:
     """A source whose jobs' secrets are made known to the logs before anything can be said about them.
 
-    Those of a result may come from the disk, from an earlier run.
+    Those of a result may come from the disk, from an earlier run. Why a result was refused goes to the disk, too, and
+    from there to whoever asks: it is masked here.
     """
 
-    def __init__(self, source: JobSource, remember: Callable[[Secret], None]) -> None:
+    def __init__(self, source: JobSource, around: Surroundings) -> None:
         self._source = source
-        self._remember = remember
+        self._around = around
 
     @property
     def source_id(self) -> SourceId:
@@ -42,11 +43,12 @@ class _MaskedSource:
 
     async def settle(self, finished: FinishedJob) -> Verdict:
         self._remember_all(finished.receipt)
-        return await self._source.settle(finished)
+        verdict = await self._source.settle(finished)
+        return replace(verdict, reason=self._around.redact(verdict.reason)) if verdict.reason else verdict
 
     def _remember_all(self, receipt: Mapping[str, Secret]) -> None:
         for secret in receipt.values():
-            self._remember(secret)
+            self._around.remember(secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,4 +78,4 @@ class GatewayLinks:
         transport = self.transports.open(proxy)
         client = GatewayClient(spec, transport, self.deployment, self.policy, self.surroundings, self.stop, on_lost)
         source = GatewaySource(client, self.surroundings.events, self.deployment.node_version, self.policy.timeouts)
-        return GatewayLink(client, _MaskedSource(source, self.surroundings.remember))
+        return GatewayLink(client, _MaskedSource(source, self.surroundings))

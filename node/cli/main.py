@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Final
@@ -53,4 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         typer.echo("Stopped.", err=True)
         return ExitCode.INTERRUPTED
+    finally:
+        # The interpreter ends by looking at every object for garbage; that time would be missing from a stop's.
+        gc.freeze()
     return ExitCode.OK

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from node.domain.errors import BrokenReply, ReplyTooLarge
@@ -12,6 +12,7 @@ from node.domain.errors import BrokenReply, ReplyTooLarge
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _ZLIB: Final = zlib.MAX_WBITS
 _RAW: Final = -zlib.MAX_WBITS
+_BLOCK_BYTES: Final = 64 * 1024
 
 
 class BoundedBody:
@@ -55,11 +56,10 @@ class BoundedBody:
             return
         if self._decoder is None:
             self._decoder = _Inflating(self._encoding)
-        room = self._max_bytes - self._whole.tell()
-        plain = self._decoder.feed(piece, room + 1)
-        if len(plain) > room:
-            raise self._too_large()
-        self._whole.write(plain)
+        for plain in self._decoder.feed(piece):
+            if self._whole.tell() + len(plain) > self._max_bytes:
+                raise self._too_large()
+            self._whole.write(plain)
 
     def finish(self) -> bytes:
         """The whole body.
@@ -70,6 +70,10 @@ class BoundedBody:
         if self._decoder is not None and not self._decoder.ended:
             raise BrokenReply("the compressed body is cut off")
         return self._whole.getvalue()
+
+    def release(self) -> None:
+        """Let go of all that was read: an error's traceback may keep this object for long."""
+        self._whole = io.BytesIO()
 
     def _too_large(self) -> ReplyTooLarge:
         return ReplyTooLarge(f"the reply's body is larger than {self._max_bytes} bytes")
@@ -91,17 +95,22 @@ class _Inflating:
     def ended(self) -> bool:
         return self._inflate is not None and self._inflate.eof
 
-    def feed(self, piece: bytes, max_bytes: int) -> bytes:
-        """Up to ``max_bytes`` of plain bytes, which is at least 1; as many as that means that there may be more."""
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """What the piece, which is not empty, grows into, block by block."""
         if self._inflate is None:
             self._inflate = zlib.decompressobj(self._window_bits(piece[0]))
-        try:
-            plain = self._inflate.decompress(piece, max_bytes)
-        except zlib.error as error:
-            raise BrokenReply("the compressed body is damaged") from error
-        if self._inflate.unused_data:
+        inflate = self._inflate
+        is_more = True
+        while is_more:
+            try:
+                plain = inflate.decompress(piece, _BLOCK_BYTES)
+            except zlib.error as error:
+                raise BrokenReply("the compressed body is damaged") from error
+            piece = inflate.unconsumed_tail
+            is_more = bool(piece) or len(plain) == _BLOCK_BYTES
+            yield plain
+        if inflate.unused_data:
             raise BrokenReply("bytes follow the end of the compressed body")
-        return plain
 
     def _window_bits(self, first: int) -> int:
         if self._encoding != "deflate":

@@ -48,7 +48,8 @@ class ClientPolicy:
 class Surroundings:
     """What all nodes of a process share. ``tokens`` checks no signatures unless another reader is given.
 
-    ``remember`` is told of every secret that the gateway gives away, before anything can be said about it.
+    ``remember`` is told of every secret that the gateway gives away, before anything can be said about it;
+    ``redact`` masks secrets in what is kept of the gateway's words.
     """
 
     auth_gate: AuthGate
@@ -58,3 +59,4 @@ class Surroundings:
     tokens: TokenTimesReader = field(default_factory=UnverifiedTokens)
     remember: Callable[[Secret], None] = lambda _: None
     turnstile: Turnstile = field(default_factory=Turnstile)
+    redact: Callable[[str], str] = str

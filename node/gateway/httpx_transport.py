@@ -225,7 +225,10 @@ class HttpxTransport:
             raise ProxyFailed(f"proxy {self._proxy or 'of the environment'}: it answered HTTP 407")
         headers = dict(response.headers)
         body = BoundedBody(headers, self._max_reply_bytes)
-        # Not by `aiter_raw`, which gives the connection back before anyone could look at it.
-        async for piece in cast(httpx.AsyncByteStream, response.stream):
-            body.feed(piece)
-        return Reply(response.status_code, headers, body.finish())
+        try:
+            # Not by `aiter_raw`, which gives the connection back before anyone could look at it.
+            async for piece in cast(httpx.AsyncByteStream, response.stream):
+                body.feed(piece)
+            return Reply(response.status_code, headers, body.finish())
+        finally:
+            body.release()

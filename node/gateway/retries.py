@@ -57,7 +57,7 @@ class Retries:
         try:
             return await attempt()
         except TryLater as first:
-            failure = first
+            failure = _without_frames(first)
         return await self._run_on(attempt, failure)
 
     async def _run_on(self, attempt: Callable[[], Awaitable[T]], last: TryLater) -> T:
@@ -79,8 +79,8 @@ class Retries:
                 try:
                     return await attempt()
                 except TryLater as error:
-                    last = error
-                    raise
+                    last = _without_frames(error)
+                    raise last from error.__cause__
         if self._stop.is_set:
             raise StepFault(f"{last} (not tried again: the node is stopping)") from last
         raise Exhausted(f"{last} (tried {self.attempts} times in {self._elapsed_s():.1f} s)") from last
@@ -102,3 +102,11 @@ class Retries:
     async def _sleep(self, delay_s: float) -> None:
         if await self._stop.wait(delay_s):
             raise StepFault("not tried again: the node is stopping")
+
+
+def _without_frames(error: TryLater) -> TryLater:
+    """The error without the frames that it came through, which hold the whole reply.
+
+    tenacity's objects refer to each other, and with them the error lives on until the garbage collector comes by.
+    """
+    return error.with_traceback(None)

@@ -80,7 +80,7 @@ class Redactor:
     `redact` may be called from any thread, the others from one thread only.
     """
 
-    def __init__(self, recent: int = 4096) -> None:
+    def __init__(self, recent: int = 512) -> None:
         """Start with nothing; ``recent`` is how many secrets that are gone are masked still."""
         self._sieves = (_Sieve(width=6, step=3), _Sieve(width=4, step=2))
         self._uses: Counter[str] = Counter()

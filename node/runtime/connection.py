@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from node.domain.errors import StorageUnavailable
+from node.runtime.folders import sync_folder
 
 
 class Bulk(NamedTuple):
@@ -62,6 +62,9 @@ _FAULTY_STATEMENT: Final = frozenset(
 _BULK_ROWS: Final = 256
 """Rows run as one at most. Their numbers are powers of two, so that the statements stay prepared."""
 
+_CHUNK_BYTES: Final = 1 << 20
+"""Of the log that is written again, at a time."""
+
 _FAULTS: Final = (sqlite3.Error, sqlite3.Warning, ValueError, TypeError, ArithmeticError)
 """What a statement or a value that cannot be bound raises."""
 
@@ -83,8 +86,7 @@ class Connection:
         try:
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self.path.chmod(0o600)
-            for folder in self.path.parents:
-                _sync_folder(folder)
+            sync_folder(self.path.parent)
             self._open = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
             self._prepare(self._open, schema, version)
         except (sqlite3.Error, OSError) as error:
@@ -95,6 +97,10 @@ class Connection:
             raise
 
     def _prepare(self, connection: sqlite3.Connection, schema: Sequence[str], version: int) -> None:
+        log = self.path.with_name(f"{self.path.name}-wal")
+        if log.exists():
+            with _Transaction(connection, lambda: None):
+                _write_again(log)
         for pragma in _PRAGMAS:
             connection.execute(pragma).fetchall()
         found = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -270,11 +276,19 @@ def _is_faulty_statement(error: Exception) -> bool:
     return code is None or code in _FAULTY_STATEMENT
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable, as far as the file system and the folder's owner let us."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _write_again(log: Path) -> None:
+    """Write the log that a crash or a failing disk has left over itself, so that its bytes are durable.
+
+    SQLite takes up what it reads there and goes on behind it. But a killed process may have left bytes that were
+    never synced, and after a sync that failed Linux takes them for clean: they are read from its cache, no later
+    sync writes them, and with them all that was committed behind them is gone once the power is
+    (wiki.postgresql.org/wiki/Fsync_Errors).
+    """
+    descriptor = os.open(log, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        offset = 0
+        while content := os.pread(descriptor, _CHUNK_BYTES, offset):
+            offset += os.pwrite(descriptor, content, offset)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

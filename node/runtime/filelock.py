@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from node.domain.errors import StorageInUse, StorageUnavailable
+from node.runtime.folders import make_folder
 
 
 class FileLock:
@@ -19,7 +20,7 @@ class FileLock:
 
     @classmethod
     def take(cls, path: Path) -> Self:
-        """Take the right to ``path``; its folder is made when missing, with mode 0700.
+        """Take the right to ``path``; its folder is made when missing, with mode 0700, durably.
 
         Raises:
             StorageInUse: another process holds it, or this one under another lock.
@@ -27,7 +28,7 @@ class FileLock:
         """
         name = path.with_name(f"{path.name}.lock")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(path.parent, 0o700)
             descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StorageUnavailable(f"{error.filename}: {error.strerror}") from error

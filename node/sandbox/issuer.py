@@ -14,6 +14,9 @@ from node.sandbox.refusals import TokenDenied
 MAX_CACHED = 100_000
 """Verified tokens that are remembered at once."""
 
+_LEAST_CACHED = 1000
+"""Below that it is not worth looking which of them have expired."""
+
 
 class Issuer:
     """Signs tokens with one secret and knows its own again.
@@ -28,6 +31,7 @@ class Issuer:
         self._clock = clock
         self._ids = ids
         self._verified: dict[str, tuple[NodeId, float]] = {}
+        self._room = min(_LEAST_CACHED, MAX_CACHED)
 
     def grant(self, node: NodeId) -> str:
         """A new token for this node, good for ``lifetime_s`` from now on: its times are rounded outwards to seconds."""
@@ -61,7 +65,7 @@ class Issuer:
         except TokenUnreadable as error:
             raise TokenDenied("the token is not one of this gateway's") from error
         known = (NodeId(claims["sub"]), float(claims["exp"]))
-        if len(self._verified) >= MAX_CACHED:
+        if len(self._verified) >= self._room:
             self._make_room()
         self._verified[token] = known
         return known
@@ -70,3 +74,4 @@ class Issuer:
         now = self._clock.wall()
         live = {token: known for token, known in self._verified.items() if known[1] > now}
         self._verified = live if len(live) < MAX_CACHED else {}
+        self._room = min(max(2 * len(self._verified), _LEAST_CACHED), MAX_CACHED)

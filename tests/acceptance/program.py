@@ -35,7 +35,9 @@ QUICK = {
 
 
 def environment(**more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LLM_NODE_", "API_", "COV_"))}
+    # Without the last, every start of the program would compile all of it.
+    foreign = ("LLM_NODE_", "API_", "COV_", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return {**kept, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", **more}
 
 

@@ -52,6 +52,8 @@ class Plight(Enum):
     GATEWAY_KILLED = "gateway killed"
     FLEET_KILLED = "fleet killed"
     AUTH_OUTAGE = "auth outage"
+    DENIED = "denied"
+    """Secret and identity are held to be wrong for a while."""
     TOKEN_EXPIRED = "token expired"
     PROXY_DEAD = "proxy dead"
     PROXY_SEEN_THROUGH = "proxy seen through"
@@ -195,5 +197,7 @@ def expected() -> Iterator[tuple[str, str]]:
         yield Plight.PROXY_DEAD.value, step
     yield Plight.PROXY_SEEN_THROUGH.value, ECHO_PROXY
     yield Plight.AUTH_OUTAGE.value, Step.CHECK_IDENTITY.label
+    yield Plight.DENIED.value, Step.CHECK_SECRET.label
+    yield Plight.DENIED.value, Step.CHECK_IDENTITY.label
     for plight in (Plight.DISK_FULL, Plight.ENGINE_HANGS, Plight.ENGINE_FAILS, Plight.ENGINE_DEFECT):
         yield plight.value, ""

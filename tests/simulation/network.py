@@ -152,6 +152,9 @@ class Network:
             self._tally.note(Plight.AUTH_OUTAGE, flight.step)
             if self._chance.random() < 0.5:
                 self._answered(flight, None, 503, [], b"")
+        elif any(step == flight.step and window.covers(self._timeline.now) for step, window in self._plan.denials):
+            self._tally.note(Plight.DENIED, flight.step)
+            self._answered(flight, None, *self._denial(flight.step))
         elif not self._host.is_up:
             self._tally.note(Plight.GATEWAY_DOWN, flight.step)
             self._fail_later(flight, ConnectFailed("gateway.test: connection refused"))
@@ -194,6 +197,11 @@ class Network:
                 pass
         names = {name.decode("latin-1").lower(): text.decode("latin-1") for name, text in headers}
         self._process.call_later(self._travel_s(fault), self._deliver, flight, Reply(status, names, body))
+
+    def _denial(self, step: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        if step == _CHECK and self._chance.random() < 0.5:
+            return 200, [], b'{"valid_credentials": false}'
+        return self._chance.choice((401, 403, 404)), [], b'{"detail": "unknown"}'
 
     def _lie(self, fault: Fault, request: Request) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         """What something between node and gateway says in the gateway's name."""

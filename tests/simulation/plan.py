@@ -25,6 +25,7 @@ from node.domain.policies import (
 from node.domain.proxies import ProxyAddress
 from node.domain.secret import Secret
 from node.executors.synthetic import SyntheticPolicy
+from node.protocol.routes import Step
 from node.sandbox.policy import SandboxPolicy, WorkloadPolicy
 from node.settings.policies import Policies
 from tests.simulation.faults import STEP_NAMES, Fault, Storm, Window
@@ -118,6 +119,8 @@ class Plan:
     gateway_outages: tuple[GatewayOutage, ...]
     fleet_restarts: tuple[FleetRestart, ...]
     auth_outages: tuple[Window, ...]
+    denials: tuple[tuple[str, Window], ...]
+    """When secrets or identities, by the step's name, are denied whosever they are."""
     disk_full: tuple[Window, ...]
     disk_s: Range
     """How long the disk takes for a commit."""
@@ -140,6 +143,7 @@ class Plan:
 def draw_plan(seed: int, *, nodes: int | None = None) -> Plan:
     """The plan of this seed; ``nodes`` overrides the size of the fleet."""
     chance = random.Random(f"plan {seed}")
+    restarts = _draw_fleet_restarts(chance)
     size = _draw_size(chance) if nodes is None else nodes
     cycle_s = _log_uniform(chance, 5.0, 60.0)
     slots = chance.choice((1, 1, 1, 2, 3))
@@ -157,10 +161,14 @@ def draw_plan(seed: int, *, nodes: int | None = None) -> Plan:
         latency_s=Range(0.001, chance.choice((0.01, 0.1, 1.0))),
         late_s=Range(1.0, chance.choice((20.0, 200.0))),
         rates={fault: _log_uniform(chance, 0.0005, 0.02) for fault in Fault if chance.random() < 0.6},
-        storms=tuple(_draw_storm(chance) for _ in range(chance.randrange(6))),
+        storms=(
+            *(_draw_storm(chance) for _ in range(chance.randrange(6))),
+            *(_storm_at(chance, restart) for restart in restarts if chance.random() < 0.3),
+        ),
         gateway_outages=_draw_gateway_outages(chance),
-        fleet_restarts=_draw_fleet_restarts(chance),
+        fleet_restarts=restarts,
         auth_outages=tuple(_draw_window(chance, 400) for _ in range(chance.randrange(3))),
+        denials=_draw_denials(chance),
         disk_full=tuple(_draw_window(chance, 200) for _ in range(chance.choice((0, 0, 1, 2)))),
         disk_s=Range(0.0, chance.choice((0.0, 0.001, 0.05, 0.5))),
         skew_s=chance.choice((0.0, 0.0, 1.5, -40.0, 3700.0, -86_400.0)),
@@ -234,6 +242,19 @@ def _draw_storm(chance: random.Random) -> Storm:
     return Storm(begin, end, chance.choice(tuple(Fault)), step, chance.choice((0.2, 0.5, 0.95)))
 
 
+def _storm_at(chance: random.Random, restart: FleetRestart) -> Storm:
+    """Polls that fail while the fleet is told to end: a drain with a poll under way."""
+    fault = chance.choice((Fault.CLIENT_ERROR, Fault.REDIRECT, Fault.SERVER_ERROR, Fault.RESET_AFTER))
+    return Storm(restart.at - 5.0, restart.at + 10.0, fault, Step.POLL.label, 0.9)
+
+
+def _draw_denials(chance: random.Random) -> tuple[tuple[str, Window], ...]:
+    if chance.random() < 0.85:
+        return ()
+    step = chance.choice((Step.CHECK_SECRET, Step.CHECK_IDENTITY))
+    return ((step.label, _draw_window(chance, 400)),)
+
+
 def _draw_window(chance: random.Random, longest_s: float) -> Window:
     begin = chance.uniform(0, CALM_FROM_S - 10)
     return Window(begin, min(CALM_FROM_S, begin + _log_uniform(chance, 5, longest_s)))
@@ -262,7 +283,7 @@ def _draw_restart(chance: random.Random, at: float) -> FleetRestart:
     return FleetRestart(
         at=at,
         after_steps=int(_log_uniform(chance, 1, 3000)),
-        way=chance.choice(("kill", "kill", "kill", "drain", "abort")),
+        way=chance.choice(("kill", "kill", "kill", "drain", "drain", "abort")),
         down_s=_log_uniform(chance, 0.5, 120),
         abort_after_s=chance.choice((None, 0.0, 2.0, 20.0)),
     )

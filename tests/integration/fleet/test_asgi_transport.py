@@ -260,7 +260,8 @@ async def test_messages_out_of_turn_are_a_defect_of_the_application() -> None:
     with pytest.raises(BrokenReply):
         await made.open(None).exchange(GET, 5)
     await made.join()
-    assert "out of turn" in told[0].error
+    assert told[0].error == "RuntimeError"
+    assert "out of turn" in told[0].trace
 
 
 @in_virtual_time

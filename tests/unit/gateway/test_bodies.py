@@ -103,3 +103,31 @@ def test_a_bomb_costs_no_more_memory_than_the_bound() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 2_200_000
+
+
+def test_a_bomb_takes_no_more_than_is_kept_of_it() -> None:
+    """Decompressed in one piece it would be there several times over."""
+    bomb = gzip.compress(bytes(64_000_000))
+    body = BoundedBody({"content-encoding": "gzip"}, 8_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ReplyTooLarge):
+            body.feed(bomb)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8_000_000 * 9 // 8 + 1_000_000
+
+
+def test_a_piece_may_grow_into_many_blocks() -> None:
+    data = bytes(3 * 64 * 1024) + b"end"
+    body = BoundedBody({"content-encoding": "deflate"}, len(data))
+    body.feed(zlib.compress(data))
+    assert body.finish() == data
+
+
+def test_what_is_released_is_kept_by_nobody() -> None:
+    body = BoundedBody({}, 100)
+    body.feed(b"part")
+    body.release()
+    assert body.finish() == b""

@@ -143,7 +143,23 @@ def test_a_key_set_is_asked_for_the_key_that_the_token_names(rsa_key: rsa.RSAPri
 
 
 @pytest.mark.parametrize(
-    "document", ["", "[]", "{}", "null", '{"keys": []}', '{"keys": [{}]}', '{"keys": 5}', "<html>"]
+    "document",
+    [
+        "",
+        "[]",
+        "{}",
+        "null",
+        '{"keys": []}',
+        '{"keys": [{}]}',
+        '{"keys": 5}',
+        "<html>",
+        '{"keys": [{"kty": "oct"}]}',
+        '{"keys": [{"kty": "RSA", "n": "AQAB", "e": 1}]}',
+        '{"keys": [{"kty": "oct", "k": []}]}',
+        '{"keys": [{"kty": "RSA", "d": "AQAB", "n": "AQAB", "e": "AQAB", "oth": []}]}',
+        '{"keys": ' + "[" * 5000,
+        "[" * 5000,
+    ],
 )
 def test_a_document_that_is_no_key_set(document: str) -> None:
     with pytest.raises(TokenUnreadable):

@@ -70,6 +70,15 @@ async def test_forged_tokens_are_denied() -> None:
 
 
 @in_virtual_time
+async def test_tokens_that_have_expired_are_forgotten() -> None:
+    issuer = an_issuer(lifetime_s=60.0)
+    for _ in range(5000):
+        issuer.holder(issuer.grant(NODE))
+        await asyncio.sleep(0.5)
+    assert len(issuer._verified) <= 1000
+
+
+@in_virtual_time
 async def test_the_memory_of_verified_tokens_is_bounded() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(issuer_module, "MAX_CACHED", 3)

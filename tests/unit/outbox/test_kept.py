@@ -1,0 +1,105 @@
+"""What both outboxes keep besides the results that wait, and what an unreadable row is known by."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from node.domain.errors import StorageFull
+from node.domain.ids import JobId, JobKey, NodeId, SourceId
+from node.domain.policies import OutboxPolicy
+from node.domain.results import Failure, FinishedJob
+from node.outbox.memory import MemoryOutbox
+from node.outbox.sqlite import SqliteOutbox
+from node.ports.outbox import Keeping, Outbox
+from node.runtime.system import SystemClock
+from tests.support.events import RecordingSink
+from tests.unit.outbox.results import finished, key
+
+Opener = Callable[[OutboxPolicy], AbstractAsyncContextManager[Outbox]]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
+    @asynccontextmanager
+    async def opened(policy: OutboxPolicy) -> AsyncIterator[Outbox]:
+        if request.param == "memory":
+            yield MemoryOutbox(policy, SystemClock())
+            return
+        outbox = await SqliteOutbox.open(tmp_path / "results.sqlite", policy, SystemClock(), RecordingSink())
+        try:
+            yield outbox
+        finally:
+            await outbox.aclose()
+
+    return opened
+
+
+def failed(job: str) -> FinishedJob:
+    return replace(finished(job), outcome=Failure("the engine is out of memory", "m"))
+
+
+async def was_put(outbox: Outbox, result: FinishedJob) -> bool:
+    try:
+        await outbox.put(result)
+    except StorageFull:
+        return False
+    return True
+
+
+async def test_what_has_expired_can_be_sent_again(opener: Opener) -> None:
+    async with opener(OutboxPolicy(expire_s=60)) as outbox:
+        await outbox.put(finished("a"))
+        assert await outbox.sweep(SystemClock().wall() + 61) == [key("a")]
+        assert await outbox.revive(key("a"))
+        assert list(outbox.pending()) == [finished("a")]
+
+
+async def test_failures_take_room_as_well(opener: Opener) -> None:
+    async with opener(OutboxPolicy(max_bytes=1500)) as outbox:
+        kept = [number for number in range(20) if await was_put(outbox, failed(f"{number}"))]
+        assert 1 <= len(kept) <= 10
+
+
+async def test_the_room_of_a_result_is_given_back_with_it(opener: Opener) -> None:
+    async with opener(OutboxPolicy(max_bytes=1500)) as outbox:
+        for number in range(50):
+            await outbox.put(failed(f"{number}"))
+            await outbox.accept(key(f"{number}"))
+        assert outbox.keeping(key("49")) is Keeping.ACCEPTED
+
+
+async def test_a_row_without_a_key_is_known_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "results.sqlite"
+    outbox = await SqliteOutbox.open(path, OutboxPolicy(), SystemClock(), RecordingSink())
+    await outbox.put(finished("a"))
+    await outbox.aclose()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE results SET key = 'scribble'")
+    connection.close()
+    outbox = await SqliteOutbox.open(path, OutboxPolicy(), SystemClock(), RecordingSink())
+    (letter,) = outbox.dead()
+    assert letter.key == JobKey(SourceId(""), NodeId(""), JobId("scribble"))
+    assert letter.reason == "unreadable: not JSON"
+    await outbox.aclose()
+
+
+async def test_a_row_with_the_record_of_another_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "results.sqlite"
+    outbox = await SqliteOutbox.open(path, OutboxPolicy(), SystemClock(), RecordingSink())
+    for job in "ab":
+        await outbox.put(finished(job))
+    await outbox.aclose()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE results SET record = (SELECT record FROM results WHERE id = 1)")
+    connection.close()
+    outbox = await SqliteOutbox.open(path, OutboxPolicy(), SystemClock(), RecordingSink())
+    assert [(letter.key, letter.reason) for letter in outbox.dead()] == [
+        (key("b"), "unreadable: it is the record of another key")
+    ]
+    await outbox.aclose()

@@ -1,0 +1,258 @@
+"""How long the sender waits, to the second, and what it tells: chance always draws the longest wait here."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+import pytest
+
+from node.domain.errors import StorageUnavailable
+from node.domain.events import Crash, Notice, ResultDelayed, ResultUnsafe
+from node.domain.ids import JobKey
+from node.domain.results import FinishedJob
+from node.domain.verdict import Ruling, Verdict
+from node.outbox import TOPIC
+from node.outbox.memory import MemoryOutbox
+from node.ports.outbox import Keeping
+from tests.support.virtual_time import VirtualClock, in_virtual_time
+from tests.unit.outbox.results import ScriptedSource, finished, key
+from tests.unit.outbox.test_sender import N1, N2, POLICY, TestBed, now
+
+
+class Longest(Random):
+    """Draws the end of every range."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+class Disk(MemoryOutbox):
+    """Raises what is planned for a call, and lets puts wait until it is told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__(POLICY, VirtualClock())
+        self.errors: dict[str, list[Exception]] = {}
+        self.gates: dict[str, asyncio.Event] = {}
+
+    async def put(self, finished: FinishedJob) -> None:
+        if gate := self.gates.get(finished.key.job):
+            await gate.wait()
+        self._fail("put")
+        await super().put(finished)
+
+    async def accept(self, key: JobKey) -> None:
+        self._fail("accept")
+        await super().accept(key)
+
+    async def revive(self, key: JobKey) -> bool:
+        self._fail("revive")
+        return await super().revive(key)
+
+    def _fail(self, call: str) -> None:
+        if planned := self.errors.get(call):
+            raise planned.pop(0)
+
+
+def bed() -> tuple[TestBed, Disk]:
+    disk = Disk()
+    return TestBed(disk, POLICY, Longest()), disk
+
+
+async def cancelled_put(it: TestBed, job: str) -> None:
+    put = asyncio.create_task(it.put(job))
+    await asyncio.sleep(0)
+    put.cancel()
+    await asyncio.wait([put])
+
+
+BUSY = Verdict(Ruling.RETRY, "HTTP 503")
+
+
+@in_virtual_time
+async def test_one_result_waits_twice_as_long_each_time_up_to_the_cap() -> None:
+    it, _ = bed()
+    source = ScriptedSource([BUSY] * 6)
+    it.sender.attach(N1, source)
+    async with it.running():
+        began = now()
+        await it.put("a")
+        await asyncio.sleep(60)
+    assert [at - began for at in source.times] == pytest.approx([0, 1, 3, 7, 15, 23, 31])
+    delayed = it.events.of(ResultDelayed)
+    assert delayed[:2] == [(key("a"), 1, "HTTP 503", 1), (key("a"), 2, "HTTP 503", 2)]
+
+
+@in_virtual_time
+async def test_a_lane_waits_twice_as_long_with_each_result_that_fails() -> None:
+    it, _ = bed()
+    source = ScriptedSource([BUSY] * 40)
+    for job in "abcdef":
+        await it.put(job)
+    async with it.running():
+        began = now()
+        it.sender.attach(N1, source)
+        await asyncio.sleep(20)
+    rounds = sorted({round(at - began) for at in source.times})
+    assert rounds == [0, 1, 3, 7, 15]
+
+
+@in_virtual_time
+async def test_a_retry_after_holds_the_lane_of_a_result_that_is_new_to_it() -> None:
+    it, _ = bed()
+    source = ScriptedSource([BUSY, Verdict(Ruling.RETRY, "HTTP 429", 50)])
+    it.sender.attach(N1, source)
+    async with it.running():
+        began = now()
+        await it.put("a")
+        await it.put("b", "c")
+        await asyncio.sleep(200)
+    later = [at - began for at in source.times if at - began > 1.5]
+    assert len(it.accepted()) == 3
+    assert min(later) >= 50
+
+
+@in_virtual_time
+async def test_what_waits_for_its_lane_is_not_flushed() -> None:
+    it, _ = bed()
+    it.sender.attach(N1, ScriptedSource([BUSY] * 3))
+    async with it.running():
+        await it.put("a")
+        await asyncio.sleep(4)
+        assert not await it.sender.flushed(N1, 0)
+        assert not await it.sender.flushed(N1, 2)
+        assert await it.sender.flushed(N1, 60)
+
+
+@in_virtual_time
+async def test_a_flush_may_take_less_than_a_second() -> None:
+    it, _ = bed()
+    it.sender.attach(N1, ScriptedSource(takes_s=0.3))
+    async with it.running():
+        await it.put("a")
+        assert await it.sender.flushed(N1, 0.5)
+
+
+@in_virtual_time
+async def test_before_the_start_those_are_flushed_that_have_nothing() -> None:
+    it, disk = bed()
+    await disk.put(finished("a", "n2"))
+    assert await it.sender.flushed(N1, 0)
+    assert not await it.sender.flushed(N2, 0)
+
+
+@in_virtual_time
+async def test_nothing_is_handed_to_the_source_of_a_detached_node() -> None:
+    it, _ = bed()
+    source = ScriptedSource()
+    async with it.running():
+        it.sender.attach(N1, source)
+        it.sender.detach(N1)
+        await it.put("a")
+        await asyncio.sleep(60)
+    assert source.calls == []
+
+
+@in_virtual_time
+async def test_a_dead_letter_that_the_disk_does_not_bring_back_is_told_of() -> None:
+    it, disk = bed()
+    disk.errors["revive"] = [StorageUnavailable("disk I/O error")]
+    await it.sender.send_again(key("a"))
+    assert it.events.of(Notice) == [(TOPIC, "a dead letter cannot be sent again: disk I/O error", N1)]
+
+
+@in_virtual_time
+async def test_a_result_whose_put_was_cancelled_is_put_with_longer_and_longer_waits() -> None:
+    it, disk = bed()
+    disk.gates["a"] = asyncio.Event()
+    disk.errors["put"] = [StorageUnavailable("disk full")] * 5
+    it.sender.attach(N1, ScriptedSource())
+    async with it.running():
+        await cancelled_put(it, "a")
+        began = now()
+        disk.gates["a"].set()
+        assert await it.sender.flushed(N1, 60)
+        assert now() - began == pytest.approx(1 + 2 + 4 + 8 + 8)
+    assert it.events.of(ResultUnsafe) == [(key("a"), "disk full")] * 5
+
+
+@in_virtual_time
+async def test_every_result_whose_put_was_cancelled_counts() -> None:
+    it, disk = bed()
+    disk.gates = {job: asyncio.Event() for job in "ab"}
+    it.sender.attach(N1, ScriptedSource())
+    async with it.running():
+        for job in "ab":
+            await cancelled_put(it, job)
+        disk.gates["a"].set()
+        assert not await it.sender.flushed(N1, 10)
+        disk.gates["b"].set()
+        assert await it.sender.flushed(N1, 10)
+
+
+@in_virtual_time
+async def test_a_flush_ends_with_the_put_of_what_is_known_already() -> None:
+    it, disk = bed()
+    disk.gates["a"] = asyncio.Event()
+    async with it.running():
+        await cancelled_put(it, "a")
+        await disk.accept(key("a"))
+        asyncio.get_running_loop().call_later(5, disk.gates["a"].set)
+        began = now()
+        assert await it.sender.flushed(N1, 60)
+        assert now() - began == pytest.approx(5)
+        assert it.sender.keeping(key("a")) is Keeping.ACCEPTED
+
+
+@in_virtual_time
+async def test_defects_are_told_with_what_was_being_done() -> None:
+    it, disk = bed()
+    it.sender.attach(N1, ScriptedSource())
+    disk.errors["accept"] = [StorageUnavailable("disk full"), KeyError("a defect")]
+    disk.gates["b"] = asyncio.Event()
+    it.has_defects = True
+    async with it.running():
+        await it.put("a")
+        await asyncio.sleep(60)
+        await cancelled_put(it, "b")
+        disk.errors["put"] = [KeyError("a defect")]
+        disk.gates["b"].set()
+        await asyncio.sleep(60)
+    assert [crash.task for crash in it.events.of(Crash)] == ["record n1/a", "keep n1/b"]
+
+
+@in_virtual_time
+async def test_a_verdict_that_the_disk_does_not_take_is_recorded_after_longer_and_longer_waits() -> None:
+    it, disk = bed()
+    source = ScriptedSource()
+    it.sender.attach(N1, source)
+    disk.errors["accept"] = [StorageUnavailable("disk full")] * 5
+    async with it.running():
+        await it.put("a")
+        began = now()
+        assert await it.sender.flushed(N1, 60)
+        assert now() - began == pytest.approx(1 + 2 + 4 + 8 + 8)
+    assert it.events.of(ResultDelayed) == [(key("a"), 1, "disk full", wait) for wait in (1, 2, 4, 8, 8)]
+    assert source.jobs == ["a"]
+
+
+@in_virtual_time
+async def test_results_that_are_due_together_go_in_their_order() -> None:
+    it, _ = bed()
+    source = ScriptedSource([BUSY] * 4)
+    await it.put("a", "b", "c", "d")
+    async with it.running():
+        it.sender.attach(N1, source)
+        await asyncio.sleep(60)
+    assert source.jobs == [*"abcd", *"abcd"]
+
+
+@in_virtual_time
+async def test_a_submission_that_a_defect_ended_is_delayed_with_that_reason() -> None:
+    it, _ = bed()
+    it.sender.attach(N1, ScriptedSource([KeyError("a defect")]))
+    it.has_defects = True
+    async with it.running():
+        await it.put("a")
+        await asyncio.sleep(60)
+    assert it.events.of(ResultDelayed) == [(key("a"), 1, "a defect ended the submission", 1)]

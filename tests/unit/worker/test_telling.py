@@ -1,0 +1,183 @@
+"""What a node tells of itself, to listeners and to its proxy pool, and what its owner reads off it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from node.domain.errors import ProxyFailed, SessionLost, StepFault, TryLater
+from node.domain.events import Crash, HoldsChanged, LifeChanged, PollEnded, PollFailed, PollStarted
+from node.domain.ids import NodeId
+from node.domain.jobs import Job
+from node.domain.policies import StopPolicy
+from node.domain.states import Hold, Life, LifeInput
+from node.worker.startup import proxy_fault
+from node.worker.stopping import StopTimes, drain_times
+from tests.support.scripted import (
+    After,
+    Bench,
+    ScriptedLink,
+    ScriptedPool,
+    ScriptedSource,
+    SwitchedGate,
+    job,
+    led_node,
+    until,
+)
+from tests.support.virtual_time import in_virtual_time
+
+NODE = NodeId("n1")
+
+
+class DefectiveSource(ScriptedSource):
+    async def claim(self, still_wanted: Callable[[], bool] | None = None) -> Job | None:
+        raise ZeroDivisionError("planted")
+
+
+@in_virtual_time
+async def test_a_defect_in_session_leads_to_recovery() -> None:
+    bench = Bench()
+    opened = bench.links.open
+
+    def open_with_defect(*arguments: object) -> ScriptedLink:
+        link = opened(*arguments)
+        link.source = DefectiveSource(bench.script, link.membership, bench.results)
+        return link
+
+    bench.links.open = open_with_defect
+    async with led_node(bench) as led:
+        await asyncio.sleep(1)
+        assert bench.events.of(LifeChanged)[-1] == (
+            *(NODE, Life.RUNNING, LifeInput.FAULT, Life.RECOVERING, "a defect of the program"),
+        )
+        assert led.node.life is Life.RECOVERING
+    assert len(bench.events.of(Crash)) == 1
+
+
+@in_virtual_time
+async def test_a_defect_in_a_drain_ends_it() -> None:
+    bench = Bench()
+
+    async def flushed(node: NodeId, timeout_s: float) -> bool:
+        raise ZeroDivisionError("planted")
+
+    bench.sender.flushed = flushed
+    async with led_node(bench) as led:
+        await asyncio.sleep(1)
+        led.node.drain()
+        await led.ended_within(10)
+        assert bench.events.of(LifeChanged)[-1] == (
+            *(NODE, Life.DRAINING, LifeInput.DEADLINE, Life.STOPPED, "a defect of the program"),
+        )
+        led.node.crashed()
+        assert led.node.life is Life.STOPPED
+
+
+@in_virtual_time
+async def test_a_session_that_is_lost_while_the_points_are_told_does_not_spoil_a_drain() -> None:
+    bench = Bench()
+    bench.script.plan("points", SessionLost("HTTP 400"))
+    async with led_node(bench) as led:
+        await asyncio.sleep(1)
+        led.node.drain()
+        await led.ended_within(10)
+        assert bench.events.of(LifeChanged)[-1].input is LifeInput.DRAINED
+        assert bench.events.of(Crash) == []
+
+
+@in_virtual_time
+async def test_a_session_that_was_never_good_is_a_fault_with_its_reason() -> None:
+    bench = Bench()
+    bench.script.plan("poll", SessionLost("HTTP 400"))
+    async with led_node(bench):
+        await asyncio.sleep(1)
+        assert bench.events.of(LifeChanged)[-1] == (
+            *(NODE, Life.RUNNING, LifeInput.FAULT, Life.RECOVERING),
+            "the new session was lost before its first poll: HTTP 400",
+        )
+
+
+class ToldPool(ScriptedPool):
+    """Remembers who reported as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[NodeId, bool, str]] = []
+
+    def report(self, node: NodeId, *, ok: bool, reason: str = "") -> None:
+        self.told.append((node, ok, reason))
+
+
+@in_virtual_time
+async def test_a_proxy_is_reported_by_the_node_that_uses_it() -> None:
+    bench = Bench()
+    bench.proxies = ToldPool()
+    fault = StepFault("5 polls in a row failed")
+    fault.__cause__ = ProxyFailed("it refuses connections")
+    bench.script.plan("poll", None, fault)
+    async with led_node(bench):
+        await asyncio.sleep(20)
+        assert bench.proxies.told == [(NODE, True, ""), (NODE, False, "it refuses connections")]
+
+
+def test_the_fault_of_a_proxy_has_words() -> None:
+    fault = StepFault("no")
+    assert proxy_fault(fault) == ""
+    fault.__cause__ = ProxyFailed("")
+    assert proxy_fault(fault) == "it failed"
+
+
+@in_virtual_time
+async def test_a_failed_poll_is_told_with_its_time_and_reason() -> None:
+    bench = Bench()
+    bench.script.plan("poll", After(2.0, TryLater("HTTP 503")))
+    async with led_node(bench):
+        await asyncio.sleep(3)
+        (failed,) = bench.events.of(PollFailed)
+        assert (failed.node, failed.took_s, failed.reason) == (NODE, pytest.approx(2.0), "HTTP 503")
+        assert bench.events.of(PollStarted)[0].node == NODE
+
+
+@in_virtual_time
+async def test_a_job_that_ends_out_of_session_frees_its_slot() -> None:
+    bench = Bench()
+    bench.executor.plan(After(50))
+    bench.script.plan("poll", job("a"))
+    async with led_node(bench) as led:
+        await until(lambda: led.node.busy_slots)
+        await asyncio.sleep(1)
+        assert Hold.NO_SLOT in bench.events.of(HoldsChanged)[-1].holds
+        bench.links.current.membership.lose("HTTP 400")
+        bench.script.plan("secret", StepFault("HTTP 500"))
+        await until(lambda: led.node.life is Life.RECOVERING)
+        await until(lambda: not led.node.busy_slots)
+        assert led.node.life is Life.RECOVERING
+        assert bench.events.of(HoldsChanged)[-1].holds is Hold.NOTHING
+
+
+def test_how_a_drain_shares_out_its_time() -> None:
+    assert drain_times(100.0, StopPolicy(drain_s=60)) == StopTimes(jobs=145, kept=150, sent=155, left=157)
+    assert drain_times(0.0, StopPolicy(drain_s=30)) == StopTimes(jobs=22.5, kept=25, sent=27.5, left=28.5)
+
+
+@in_virtual_time
+async def test_an_answered_poll_is_told_with_its_time_and_job() -> None:
+    bench = Bench()
+    bench.script.plan("poll", After(2.0, job("a")), After(3.0))
+    async with led_node(bench):
+        await asyncio.sleep(10)
+        ended = bench.events.of(PollEnded)
+        assert ended[:2] == [(NODE, pytest.approx(2.0), "a"), (NODE, pytest.approx(3.0), None)]
+
+
+@in_virtual_time
+async def test_all_reasons_not_to_claim_are_told_together() -> None:
+    bench = Bench(gates=(gate := SwitchedGate(),))
+    bench.script.plan("poll", After(2.0, TryLater("HTTP 503", 60)))
+    async with led_node(bench):
+        await asyncio.sleep(1)
+        gate.closed_because = "no engine"
+        await asyncio.sleep(2)
+        assert bench.events.of(HoldsChanged)[-1] == (NODE, Hold.BACK_OFF | Hold.ENGINE)
