@@ -58,8 +58,12 @@ class Watch:
 
     @property
     def failed_to_connect(self) -> bool:
-        """Whether the way to the server failed: below httpcore that comes as whatever error happens to be raised."""
-        return self.failed_at.endswith((".connect_tcp", ".setup_socks5_connection"))
+        """Whether the way to the server failed: below httpcore that comes as whatever error happens to be raised.
+
+        A connection that is reset between its opening and its first use fails where its socket is looked at.
+        """
+        lost_unused = self.opened is not None and not self.sent
+        return lost_unused or self.failed_at.endswith((".connect_tcp", ".setup_socks5_connection"))
 
     def met_a_closed_connection(self, error: Exception) -> bool:
         """Whether the request went out on a kept connection that the other side had closed, and nothing came back."""

@@ -56,13 +56,11 @@ class Lane:
         "queue",
         "session",
         "source",
-        "source_id",
         "under_way",
     )
 
-    def __init__(self, node: NodeId, source_id: SourceId) -> None:
+    def __init__(self, node: NodeId) -> None:
         self.node = node
-        self.source_id = source_id
         self.source: JobSource | None = None
         self.session = 0
         """Counts the attachments."""
@@ -118,7 +116,7 @@ class Lanes:
         of_node = self._lanes.setdefault(node, {})
         lane = of_node.get(source_id)
         if lane is None:
-            lane = of_node[source_id] = Lane(node, source_id)
+            lane = of_node[source_id] = Lane(node)
         return lane
 
     def is_flushed(self, node: NodeId) -> bool:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from tests.contract.transport.conftest import TRANSPORTS
 from tests.evil.fuzz import Progress, fuzz
+from tests.evil.parts import MIB
+from tests.evil.whole import play_all
 
 
 def _fuzz(asked: argparse.Namespace) -> int:
@@ -27,6 +29,16 @@ def _fuzz(asked: argparse.Namespace) -> int:
         print(f"{failure}\n  again: python -m tests.evil fuzz --seed {asked.seed} --only {number}", file=sys.stderr)
     print(f"seed {asked.seed}: {tally.line()}")
     return 1 if tally.failed else 0
+
+
+def _table(asked: argparse.Namespace) -> int:
+    whole = asyncio.run(play_all(TRANSPORTS[asked.transport], asked.limit * MIB, sys.stderr.write))
+    for violation in whole.violations[:50]:
+        print(violation, file=sys.stderr)
+    if asked.report:
+        asked.report.write_text(json.dumps(vars(whole), indent=1))
+    print(whole.line())
+    return 1 if whole.violations else 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,6 +66,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("--transport", choices=TRANSPORTS, default="httpx", help="what reads from the sockets")
     command.add_argument("--report", type=Path, metavar="FILE", help="write the counts and outcomes as JSON")
     command.set_defaults(run=_fuzz)
+    told = (
+        "Play every case of the table at every step: for a client alone, for a fleet in which every node meets one "
+        "and must work again, and in a process whose memory is measured. Takes some minutes."
+    )
+    command = commands.add_parser("table", help="play every case at every step", description=told)
+    command.add_argument(
+        "--limit", type=_positive, default=32, metavar="MIB", help="of a reply, for memory (default %(default)s)"
+    )
+    command.add_argument("--transport", choices=TRANSPORTS, default="httpx", help="what is tried")
+    command.add_argument("--report", type=Path, metavar="FILE", help="write the counts and violations as JSON")
+    command.set_defaults(run=_table)
     asked = parser.parse_args(arguments)
     code: int = asked.run(asked)
     return code
@@ -62,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError("one reply is the least")
+        raise argparse.ArgumentTypeError("one is the least")
     return number
 
 

@@ -99,7 +99,7 @@ def test_a_token_is_read_or_unreadable(reader: TokenReader, token: str) -> None:
 
 
 KEY_MEMBERS = st.sampled_from(["kty", "n", "e", "d", "p", "q", "oth", "crv", "x", "y", "k", "kid", "alg", "use"])
-KEY_VALUES = st.sampled_from(
+KEY_VALUES: st.SearchStrategy[object] = st.sampled_from(
     ["RSA", "EC", "oct", "OKP", "P-256", "Ed25519", "AQAB", "none", "RS256", "", 1, -1, None, [], {}]
 )
 

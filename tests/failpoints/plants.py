@@ -99,14 +99,11 @@ class LogBelieved(Product):
     """What a crash left in the log is taken up as it is read, with nothing written or synced."""
 
     async def open(self, path: Path, clock: SetClock, events: EventSink, executor: Executor | None) -> SqliteOutbox:
-        # The first pragma writes, too; a file without tables needs it.
-        pragmas = _PRAGMAS[1:] if _has_tables(path) else _PRAGMAS
+        # The first pragma writes, too; a file that is still being made needs it.
+        has_log = path.with_name(f"{path.name}-wal").exists()
+        pragmas = _PRAGMAS[1:] if has_log else _PRAGMAS
         with patch.object(connection, "_write_again", lambda _: None), patch.object(connection, "_PRAGMAS", pragmas):
             return await super().open(path, clock, events, executor)
-
-
-def _has_tables(path: Path) -> bool:
-    return path.exists() and path.stat().st_size > 4 * 4096
 
 
 class RemovedFirst(Product):

@@ -12,6 +12,7 @@ from node.domain.events import Crash, HoldsChanged, LifeChanged, PollEnded, Poll
 from node.domain.ids import NodeId
 from node.domain.jobs import Job
 from node.domain.policies import StopPolicy
+from node.domain.proxies import ProxyAddress
 from node.domain.states import Hold, Life, LifeInput
 from node.worker.startup import proxy_fault
 from node.worker.stopping import StopTimes, drain_times
@@ -105,6 +106,11 @@ class ToldPool(ScriptedPool):
     def __init__(self) -> None:
         super().__init__()
         self.told: list[tuple[NodeId, bool, str]] = []
+        self.leased: list[NodeId] = []
+
+    async def lease(self, node: NodeId, own: ProxyAddress | None) -> ProxyAddress | None:
+        self.leased.append(node)
+        return await super().lease(node, own)
 
     def report(self, node: NodeId, *, ok: bool, reason: str = "") -> None:
         self.told.append((node, ok, reason))
@@ -120,6 +126,7 @@ async def test_a_proxy_is_reported_by_the_node_that_uses_it() -> None:
     async with led_node(bench):
         await asyncio.sleep(20)
         assert bench.proxies.told == [(NODE, True, ""), (NODE, False, "it refuses connections")]
+        assert bench.proxies.leased == [NODE]
 
 
 def test_the_fault_of_a_proxy_has_words() -> None:
