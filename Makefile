@@ -4,9 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 PYTEST_ARGS ?=
+SEEDS ?= 100
+SEED0 ?= 1
+KILLS ?= 200
+DRAINS ?= 60
+MINUTES ?= 60
+N ?= 100000
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev simulate test check format coverage lock clean
+.PHONY: simulation crashtest draintest failpoints fuzz soak mutation
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,6 +37,27 @@ check: install-dev ## ruff, mypy --strict, import-linter and the house rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config setup.cfg
 	$(BIN)/python -m pytest -q -p no:cacheprovider tests/architecture
+
+simulation: install-dev ## the fleet in virtual time with every fault; SEEDS=1000 SEED0=1
+	$(BIN)/python -m tests.simulation run --seeds $(SEEDS) --seed0 $(SEED0) $(ARGS)
+
+crashtest: install-dev ## kill -9 the real program again and again, and audit; KILLS=200
+	$(BIN)/python -m tests.crash kills --kills $(KILLS) $(ARGS)
+
+draintest: install-dev ## drain and abort the real program in every phase; DRAINS=60
+	$(BIN)/python -m tests.crash drains --drains $(DRAINS) $(ARGS)
+
+failpoints: install-dev ## end the outbox at every write, by kills, losses of power and bad disks; SEEDS=100 SEED0=1
+	$(BIN)/python -m tests.failpoints --seeds $(SEEDS) --seed0 $(SEED0) $(ARGS)
+
+fuzz: install-dev ## feed the client replies that no gateway gives; N=100000
+	$(BIN)/python -m tests.evil fuzz --replies $(N) $(ARGS)
+
+soak: install-dev ## run a fleet for long and hold memory and file descriptors flat; MINUTES=60
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
+
+mutation: install-dev ## change the code a little, again and again, and see the tests go red
+	$(BIN)/python -m tests.mutation $(ARGS)
 
 format: install-dev ## put the code into its form
 	$(BIN)/ruff check --fix .

@@ -18,6 +18,8 @@ from tests.evil.connections import CONNECTIONS, EvilConnection, contexts
 from tests.evil.parts import MIB, reply
 from tests.evil.server import EvilServer, bait, serving
 
+pytestmark = pytest.mark.timeout(120)
+
 STALL_S, PLENTY_S, SLACK_S = 0.3, 15.0, 5.0
 
 IN_TUNNEL = (TlsFailed, ProxyFailed, BrokenReply, ConnectFailed, TimedOut)

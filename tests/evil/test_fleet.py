@@ -6,6 +6,8 @@ import asyncio
 import ssl
 from pathlib import Path
 
+import pytest
+
 from tests.contract.transport.certificates import Identity
 from tests.contract.transport.conftest import TRANSPORTS
 from tests.evil.cases import CASES
@@ -16,9 +18,11 @@ from tests.evil.server import EvilServer, bait, serving
 from tests.evil.steps import STEPS
 from tests.evil.table import rounds_of
 
+pytestmark = pytest.mark.timeout(120)
+
 NODE_STEPS = STEPS[:-1]
-SHARE = 24
-WITHIN_S = 20.0
+SHARE = 40
+WITHIN_S = 60.0
 EVIL_CONNECTIONS = 3
 
 

@@ -9,6 +9,8 @@ import pytest
 from tests.contract.transport.conftest import TRANSPORTS
 from tests.evil.fuzz import fuzz
 
+pytestmark = pytest.mark.timeout(120)
+
 FIXED = 1
 REPLIES = 2_000
 

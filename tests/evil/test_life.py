@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -48,8 +49,10 @@ from tests.unit.gateway.scripted_gateway import said
 
 T = TypeVar("T")
 
+pytestmark = pytest.mark.timeout(120)
+
 SHORT = settings(
-    max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+    max_examples=12, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
 )
 
 FAULTS = st.sampled_from(
@@ -68,13 +71,15 @@ class _InVirtualTime(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner(loop_factory=VirtualLoop)
+        self.is_started = False
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
 
     def teardown(self) -> None:
         try:
-            self.run(self.end())
+            if self.is_started:
+                self.run(self.end())
         finally:
             self.runner.close()
 
@@ -91,6 +96,7 @@ class SessionMachine(_InVirtualTime):
             return ClientBench()
 
         self.bench = self.run(make())
+        self.is_started = True
         self.bench.gateway.life_s, self.bench.gateway.skew_s = life_s, skew_s
 
     async def _tried(self, work: Coroutine[Any, Any, object]) -> None:
@@ -141,7 +147,7 @@ class SessionMachine(_InVirtualTime):
 
     @invariant()
     def nothing_crashes_and_nothing_is_told(self) -> None:
-        if hasattr(self, "bench"):
+        if self.is_started:
             assert not self.bench.events.of(Crash)
             self.bench.assert_no_secret_was_told()
 
@@ -182,6 +188,7 @@ class LifeMachine(_InVirtualTime):
         self.stopping = False
         self.stack = AsyncExitStack()
         self.run(self._start(slots))
+        self.is_started = True
 
     async def _start(self, slots: int) -> None:
         policy = replace(POLICY, slots=slots, points_check_s=30.0, models_update=Range(20, 40), refusals=10**6)
@@ -238,7 +245,7 @@ class LifeMachine(_InVirtualTime):
 
     @invariant()
     def its_table_is_kept(self) -> None:
-        if hasattr(self, "led"):
+        if self.is_started:
             for moved in self.bench.events.of(LifeChanged):
                 assert LIFE_TABLE[moved.before, moved.input] is moved.after
             assert self.bench.executor.peak <= self.bench.policy.slots

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.evil.memory import SLACK_BYTES, costs
 from tests.evil.parts import MIB
 
 
+@pytest.mark.timeout(120)
 async def test_no_reply_costs_more_than_its_limit_and_a_little() -> None:
     limit = 8 * MIB
     found = await costs(limit, ("secret", "poll"))

@@ -29,6 +29,8 @@ from tests.evil.table import play
 from tests.evil.test_transports import check, smuggle
 from tests.evil.trials import Outcome
 
+pytestmark = pytest.mark.timeout(120)
+
 CASE = {case.name: case for case in CASES}
 
 

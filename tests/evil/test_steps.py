@@ -12,6 +12,8 @@ from tests.evil.server import bait
 from tests.evil.steps import KEYS_STEP, STEPS, EvilStep
 from tests.evil.table import play, rounds_of
 
+pytestmark = pytest.mark.timeout(120)
+
 LIMIT = 6 * MIB
 SHARE = 4
 """Of the cases each step meets one in this many here, and all of them in ``python -m tests.evil table``."""

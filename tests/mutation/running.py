@@ -102,7 +102,9 @@ def _configuration(target: Target) -> str:
         "pytest_add_cli_args_test_selection": target.tests,
     }
     texts = (f"{name} =\n" + "".join(f"    {value}\n" for value in values) for name, values in lists.items())
-    return "\n[mutmut]\nuse_git_change_detection = false\n" + "".join(texts)
+    return (
+        f"\n[mutmut]\ntimeout_multiplier = 4\ntimeout_constant = 5\nuse_git_change_detection = false\n{''.join(texts)}"
+    )
 
 
 def _mutants(target: Target, folder: Path) -> Iterator[Mutant]:

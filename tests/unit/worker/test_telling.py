@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from node.domain.errors import ProxyFailed, SessionLost, StepFault, TryLater
-from node.domain.events import Crash, HoldsChanged, LifeChanged, PollEnded, PollFailed, PollStarted
+from node.domain.events import (
+    Crash,
+    HoldsChanged,
+    LifeChanged,
+    ModelsAnnounced,
+    Notice,
+    PollEnded,
+    PollFailed,
+    PollStarted,
+)
+from node.domain.identity import NodeSpec
 from node.domain.ids import NodeId
 from node.domain.jobs import Job
 from node.domain.policies import StopPolicy
@@ -17,14 +28,18 @@ from node.domain.states import Hold, Life, LifeInput
 from node.worker.startup import proxy_fault
 from node.worker.stopping import StopTimes, drain_times
 from tests.support.scripted import (
+    NEVER,
     After,
     Bench,
+    Script,
     ScriptedLink,
+    ScriptedLinks,
     ScriptedPool,
     ScriptedSource,
     SwitchedGate,
     job,
     led_node,
+    spec,
     until,
 )
 from tests.support.virtual_time import in_virtual_time
@@ -107,10 +122,12 @@ class ToldPool(ScriptedPool):
         super().__init__()
         self.told: list[tuple[NodeId, bool, str]] = []
         self.leased: list[NodeId] = []
+        self.asked_for: list[ProxyAddress | None] = []
 
     async def lease(self, node: NodeId, own: ProxyAddress | None) -> ProxyAddress | None:
         self.leased.append(node)
-        return await super().lease(node, own)
+        self.asked_for.append(own)
+        return own
 
     def report(self, node: NodeId, *, ok: bool, reason: str = "") -> None:
         self.told.append((node, ok, reason))
@@ -188,3 +205,57 @@ async def test_all_reasons_not_to_claim_are_told_together() -> None:
         gate.closed_because = "no engine"
         await asyncio.sleep(2)
         assert bench.events.of(HoldsChanged)[-1] == (NODE, Hold.BACK_OFF | Hold.ENGINE)
+
+
+class ToldLinks(ScriptedLinks):
+    """Remembers for whom links were opened, and what models were announced on them."""
+
+    def __init__(self, script: Script) -> None:
+        super().__init__(script)
+        self.specs: list[NodeSpec] = []
+        self.announced: list[tuple[str, ...]] = []
+
+    def open(self, spec: NodeSpec, proxy: ProxyAddress | None, on_lost: Callable[[], None]) -> ScriptedLink:
+        self.specs.append(spec)
+        link = super().open(spec, proxy, on_lost)
+        announce = link.membership.announce
+
+        async def announce_and_tell(models: tuple[str, ...]) -> None:
+            self.announced.append(models)
+            await announce(models)
+
+        link.membership.announce = announce_and_tell
+        return link
+
+
+@in_virtual_time
+async def test_a_node_starts_as_itself() -> None:
+    bench = Bench()
+    bench.links = ToldLinks(bench.script)
+    me = spec("n1", models=("a", "b"))
+    async with led_node(bench, spec_=me):
+        await asyncio.sleep(1)
+        assert bench.links.specs == [me]
+        assert bench.links.announced == [("a", "b")]
+        assert bench.events.of(ModelsAnnounced) == [(NODE, ("a", "b"))]
+
+
+@in_virtual_time
+async def test_a_nodes_own_proxy_is_asked_for() -> None:
+    bench = Bench()
+    bench.proxies = ToldPool()
+    own = ProxyAddress.parse("http://127.0.0.1:3128")
+    async with led_node(bench, spec_=replace(spec("n1"), proxy=own)):
+        await asyncio.sleep(1)
+        assert bench.proxies.asked_for == [own]
+
+
+@in_virtual_time
+async def test_connections_that_do_not_close_are_told_of() -> None:
+    bench = Bench()
+    bench.script.plan("close", NEVER)
+    async with led_node(bench) as led:
+        await asyncio.sleep(1)
+        led.node.drain()
+        await led.ended_within(10)
+        assert bench.events.of(Notice) == [("worker", "its connections were not closed within 2 s", NODE)]
