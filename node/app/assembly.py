@@ -106,7 +106,7 @@ async def assembled(
     """Wire a fleet of these nodes, ready to run within the block; nothing is sent before `Fleet.run`."""
     clock, chance, events = ground.clock, ground.random, ground.events
     stopping = Signal()
-    turnstile = Turnstile(policies.stagger.return_s / max(1, len(nodes)))
+    turnstile = Turnstile(policies.stagger.return_gap_s(policies.node.poll_cycle_s, len(nodes)))
     async with AsyncExitStack() as stack:
         sender = Sender(ground.outbox, clock, chance, events, policies.outbox)
         auth = AuthHealthMonitor(policies.auth, events, chance)

@@ -7,7 +7,7 @@ each time.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 
 class Uniform(Protocol):
@@ -148,6 +148,10 @@ class StopPolicy:
         return min(15.0, self.drain_s / 4)
 
 
+_MOST_RETURN_GAP_S: Final = 0.5
+"""The longest gap between two nodes that come back: a small fleet tramples nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class StaggerPolicy:
     """How starts are spread: an account's first node from ``min_s`` to ``max_s``, its others ``spacing_s`` apart.
@@ -159,8 +163,12 @@ class StaggerPolicy:
     max_s: float = 500.0
     spacing_s: float = 5.0
     jitter_s: float = 1.0
-    return_s: float = 40.0
-    """Time over which a whole fleet comes back to a gateway that was away or has forgotten it."""
+    return_cycles: float = 8.0
+    """Poll cycles over which a whole fleet comes back to a gateway that was away or has forgotten it."""
+
+    def return_gap_s(self, poll_cycle_s: float, nodes: int) -> float:
+        """Mean seconds between two nodes that come back, of so many that poll in such a cycle."""
+        return min(_MOST_RETURN_GAP_S, self.return_cycles * poll_cycle_s / max(1, nodes))
 
 
 @dataclass(frozen=True, slots=True)

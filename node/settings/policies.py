@@ -78,7 +78,7 @@ def _stagger(settings: Settings) -> StaggerPolicy:
         max_s=fleet.max_start_delay_s,
         spacing_s=fleet.start_spacing_s,
         jitter_s=fleet.start_jitter_s,
-        return_s=fleet.return_s,
+        return_cycles=fleet.return_cycles,
     )
 
 

@@ -43,7 +43,6 @@ SETTINGS: Final[Mapping[str, object]] = {
     "auth.open_cap_s": 0.6,
     "fleet.max_start_delay_s": 0.2,
     "fleet.start_spacing_s": 0.02,
-    "fleet.return_s": 0.5,
     "fleet.recovery_min_s": 0.2,
     "fleet.recovery_max_s": 0.6,
     "fleet.points_check_s": 2,

@@ -308,7 +308,7 @@ async def fleet(
                 chance,
                 history,
                 remember=audit.secrets.append,
-                turnstile=Turnstile(plan.stagger.return_s / plan.nodes),
+                turnstile=Turnstile(plan.stagger.return_gap_s(plan.node.poll_cycle_s, plan.nodes)),
             ),
             stop=Signal(),
         )

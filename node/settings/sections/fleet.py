@@ -102,11 +102,14 @@ class FleetSettings(Section):
         0.2, "Time between the starts of one account's nodes.", env="NODE_SPACING_DELAY", le=3600
     )
     start_jitter_s: Number = seconds(0.1, "Random part of each start, at most.", le=3600)
-    return_s: Number = seconds(
-        _STAGGER.return_s,
-        "Time over which all nodes come back, one after the other, to a gateway that was away or has forgotten them."
-        " Below some eight poll cycles it hears more than twice as much as it is used to.",
-        le=DAY_S,
+    return_cycles: Number = setting(
+        _STAGGER.return_cycles,
+        "Poll cycles over which all nodes come back, one after the other, to a gateway that was away or has forgotten"
+        " them; nodes of a small fleet come back within half a second of each other. Below 8 a gateway with many"
+        " nodes hears more than twice as much as it is used to.",
+        unit="poll cycles",
+        ge=0,
+        le=1000,
     )
     recovery_min_s: Number = seconds(
         2, "Shortest rest of a node after a fault.", env="ERROR_RECOVERY_MIN", le=7 * DAY_S

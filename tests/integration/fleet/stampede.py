@@ -228,7 +228,7 @@ MATRIX = [
 
 def no_turnstile(plan: Plan) -> Plan:
     """Plant a bug: whoever comes back does so at once."""
-    return replace(plan, stagger=replace(plan.stagger, return_s=0))
+    return replace(plan, stagger=replace(plan.stagger, return_cycles=0))
 
 
 def hasty_results(plan: Plan) -> Plan:
