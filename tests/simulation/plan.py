@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -59,7 +59,7 @@ class GatewayOutage:
 class FleetRestart:
     """The fleet ends, ``after_steps`` steps after ``at``, in one of three ways, and is started again.
 
-    ``abort_after_s``: a drain becomes an abort after this time.
+    A drain that lasts longer than ``then_after_s`` becomes an abort or a kill, as ``then`` says.
     """
 
     at: float
@@ -67,7 +67,8 @@ class FleetRestart:
     way: str
     """``kill``, ``drain`` or ``abort``."""
     down_s: float
-    abort_after_s: float | None = None
+    then: str = "abort"
+    then_after_s: float = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +205,9 @@ def _draw_policies(chance: random.Random, cycle_s: float, slots: int, deadline_s
             back_off=BackOff(0.5, 30), remember_s=600, probe_s=5, min_free_bytes=1000, per_node=chance.choice((1, 4))
         ),
         auth=AuthPolicy(open_s=5, open_cap_s=60, release_per_s=10),
-        proxy=ProxyPolicy(echo_url=ECHO_URL, recheck_s=120, cool_down_s=20, cool_down_cap_s=120, retry_s=5),
+        proxy=ProxyPolicy(
+            echo_url=ECHO_URL, recheck_s=chance.choice((30, 120)), cool_down_s=20, cool_down_cap_s=120, retry_s=5
+        ),
     )
 
 
@@ -285,7 +288,8 @@ def _draw_restart(chance: random.Random, at: float) -> FleetRestart:
         after_steps=int(_log_uniform(chance, 1, 3000)),
         way=chance.choice(("kill", "kill", "kill", "drain", "drain", "abort")),
         down_s=_log_uniform(chance, 0.5, 120),
-        abort_after_s=chance.choice((None, 0.0, 2.0, 20.0)),
+        then=chance.choice(("abort", "kill")),
+        then_after_s=chance.choice((float("inf"), 0.0, 0.3, 2.0, 20.0)),
     )
 
 
@@ -296,7 +300,7 @@ def _draw_jumps(chance: random.Random) -> tuple[tuple[float, float], ...]:
 
 
 def _draw_proxies(chance: random.Random, size: int) -> ProxyPlan:
-    if chance.random() < 0.6:
+    if chance.random() < 0.5:
         return ProxyPlan()
     hosts = [f"10.0.0.{number}" for number in range(chance.randint(1, size + 3))]
 
@@ -304,7 +308,16 @@ def _draw_proxies(chance: random.Random, size: int) -> ProxyPlan:
         return tuple((host, _draw_window(chance, 600)) for host in hosts if chance.random() < share)
 
     addresses = tuple(ProxyAddress("http", host, 3128, "proxy-user", PROXY_PASSWORD) for host in hosts)
-    return ProxyPlan(addresses, dead=windows(0.3), seen_through=windows(0.1))
+    return ProxyPlan(addresses, dead=(*windows(0.3), *_flapping(chance, hosts)), seen_through=windows(0.1))
+
+
+def _flapping(chance: random.Random, hosts: Sequence[str]) -> Iterator[tuple[str, Window]]:
+    """Proxies that fail for moments, in the midst of a node's steps."""
+    for host in hosts:
+        if chance.random() < 0.2:
+            for _ in range(60):
+                begin = chance.uniform(0, CALM_FROM_S - 10)
+                yield host, Window(begin, begin + chance.uniform(0.5, 5))
 
 
 def _spec(number: int, proxies: Sequence[ProxyAddress]) -> NodeSpec:

@@ -29,7 +29,7 @@ from tests.simulation.plan import (
     Plan,
 )
 from tests.simulation.program import Program, Wrap
-from tests.simulation.timeline import Hung, Timeline, new_process
+from tests.simulation.timeline import Hung, Process, Timeline, new_process
 
 _MEMORY: Final = Path("/dev/shm")
 _EXIT_SLACK_S: Final = 1.0
@@ -68,6 +68,7 @@ class World:
         enough: Callable[[str], bool],
     ) -> None:
         self.plan = plan
+        self._folder = str(folder)
         self.timeline = Timeline()
         self.tally = Tally()
         self.history: list[str] = []
@@ -112,7 +113,8 @@ class World:
         self.checker.violated(0, text)
 
     def _record(self, process: str, event: Event) -> None:
-        self.history.append(f"{self.timeline.now!r} {process} {event!r}")
+        # The folder has another name in every run.
+        self.history.append(f"{self.timeline.now!r} {process} {event!r}".replace(self._folder, "."))
 
     def _jump(self, by_s: float) -> None:
         self.program.clock.skew_s += by_s
@@ -169,13 +171,25 @@ class World:
 
     def _end_fleet_now(self, restart: FleetRestart) -> None:
         if restart.way == "kill":
-            self.program.kill()
-            self._nature.call_later(restart.down_s, self._start_fleet)
+            self._kill(restart.down_s)
             return
         # Told from outside, as by a signal: not in the midst of what the fleet happens to do.
         self._nature.call_soon(self._tell, restart.way)
-        if restart.way == "drain" and restart.abort_after_s is not None:
-            self._nature.call_later(restart.abort_after_s, self._tell, "abort")
+        if restart.way == "drain" and restart.then_after_s < HOUR_S:
+            process = self.program.processes[-1]
+            self._nature.call_later(restart.then_after_s, self._lose_patience, process, restart)
+
+    def _lose_patience(self, process: Process, restart: FleetRestart) -> None:
+        if self.program.processes[-1] is not process or not self.program.is_running:
+            return
+        if restart.then == "kill":
+            self._kill(restart.down_s)
+        else:
+            self._tell("abort")
+
+    def _kill(self, down_s: float) -> None:
+        self.program.kill()
+        self._nature.call_later(down_s, self._start_fleet)
 
     def _tell(self, way: str) -> None:
         fleet = self.program.fleet

@@ -65,7 +65,7 @@ class Bench:
 async def test_before_the_first_token() -> None:
     session = Bench().session
     assert (session.state, session.usable, session.lost, session.generation) == (SessionState.NONE, False, "", 0)
-    assert not session.token
+    assert session.token == Secret("")
     with pytest.raises(SessionLost, match=r"^the node has no session$"):
         await session.ready()
 
@@ -134,7 +134,7 @@ async def test_what_is_told() -> None:
     with pytest.raises(SessionLost, match=r"^its renewal came to nothing$"):
         await bench.session.deny(1, "HTTP 401")
     assert bench.lost == 1
-    assert not bench.session.token
+    assert bench.session.token == Secret("")
     bench.grant(100)
     await bench.session.drop("the node leaves")
     bench.grant(100)

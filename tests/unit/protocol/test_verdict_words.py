@@ -45,10 +45,17 @@ def test_the_reason(step: Step, status: int, body: bytes, verdict: Verdict) -> N
 
 def test_several_faults_of_a_reply_are_all_told_with_their_places() -> None:
     reason = said(Step.CHAT, 200, b'{"model": 1, "choices": [{"message": {"content": 5}}]}').reason
-    first, *others = reason.removeprefix("HTTP 200 without what the step needs: ").split("; ")
-    assert first
-    assert others
+    faults = reason.removeprefix("HTTP 200 without what the step needs: ").split("; ")
+    assert len(faults) > 1
+    assert {fault.partition(" ")[0].partition(".")[0] for fault in faults} <= {"id", "model", "choices"}
     assert "choices.0.message" in reason
+
+
+@pytest.mark.parametrize("detail", [b'[{"msg": "no"}, {"other": 1}]', b'["msg"]', b'[{"msg": "no"}, "msg"]'])
+def test_a_list_that_is_no_list_of_faults_is_told_as_it_is(detail: bytes) -> None:
+    verdict = said(Step.REGISTER, 422, b'{"detail": ' + detail + b"}")
+    assert verdict.ruling is Ruling.REFUSED
+    assert verdict.reason.startswith("HTTP 422: [")
 
 
 def test_a_denial_means_a_renewal_unless_there_was_one() -> None:

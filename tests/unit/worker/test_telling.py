@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from node.domain.errors import ProxyFailed, SessionLost, StepFault, TryLater
+from node.domain.errors import ProxyFailed, SessionLost, StepFault, StorageUnavailable, TryLater
 from node.domain.events import (
     Crash,
     HoldsChanged,
@@ -18,6 +18,7 @@ from node.domain.events import (
     PollEnded,
     PollFailed,
     PollStarted,
+    ResultDelayed,
 )
 from node.domain.identity import NodeSpec
 from node.domain.ids import NodeId
@@ -29,6 +30,7 @@ from node.worker.startup import proxy_fault
 from node.worker.stopping import StopTimes, drain_times
 from tests.support.scripted import (
     NEVER,
+    POLICY,
     After,
     Bench,
     Script,
@@ -259,3 +261,70 @@ async def test_connections_that_do_not_close_are_told_of() -> None:
         led.node.drain()
         await led.ended_within(10)
         assert bench.events.of(Notice) == [("worker", "its connections were not closed within 2 s", NODE)]
+
+
+@in_virtual_time
+async def test_each_step_of_a_life_is_told() -> None:
+    bench = Bench()
+    async with led_node(bench):
+        await asyncio.sleep(1)
+        assert bench.events.of(LifeChanged) == [
+            (NODE, Life.NEW, LifeInput.START, Life.STARTING, ""),
+            (NODE, Life.STARTING, LifeInput.READY, Life.RUNNING, ""),
+        ]
+
+
+# The edges of a stop's times.
+
+
+@in_virtual_time
+async def test_a_short_drain_still_says_goodbye() -> None:
+    bench = Bench(stop_policy=StopPolicy(drain_s=1))
+    async with led_node(bench) as led:
+        await asyncio.sleep(1)
+        led.node.drain()
+        await led.ended_within(1)
+        assert "leave" in bench.script.steps
+
+
+@in_virtual_time
+async def test_jobs_have_the_whole_of_their_part_of_a_drain() -> None:
+    bench = Bench(stop_policy=StopPolicy(drain_s=60))
+    bench.executor.plan(After(46))
+    bench.script.plan("poll", job("a"))
+    async with led_node(bench) as led:
+        await until(lambda: led.node.busy_slots)
+        await asyncio.sleep(1.5)
+        led.node.drain()
+        await led.ended_within(60)
+        assert bench.events.of(LifeChanged)[-1].input is LifeInput.DRAINED
+
+
+@in_virtual_time
+async def test_a_second_abort_gives_no_more_time() -> None:
+    bench = Bench(stop_policy=StopPolicy(abort_s=5))
+    bench.executor.plan(After(1000))
+    bench.script.plan("poll", job("a"))
+    async with led_node(bench) as led:
+        await until(lambda: led.node.busy_slots)
+        bench.outbox.failing = StorageUnavailable("disk full")
+        began = bench.now
+        led.node.abort()
+        await asyncio.sleep(1.9)
+        led.node.abort()
+        await led.ended_within(10)
+        assert bench.now - began <= 3.5
+
+
+@in_virtual_time
+async def test_a_result_that_comes_in_the_midst_of_a_goodbye_waits_for_the_next_session() -> None:
+    bench = Bench(policy=replace(POLICY, slots=2))
+    bench.executor.plan(After(12))
+    bench.script.plan("poll", job("a"), After(5, StepFault("HTTP 302")))
+    bench.script.plan("leave", After(9))
+    async with led_node(bench) as led:
+        await until(lambda: "leave" in bench.script.steps)
+        await until(lambda: not led.node.busy_slots)
+        await asyncio.sleep(1)
+        assert bench.outbox.count() == 1
+        assert bench.events.of(ResultDelayed) == []
