@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib import import_module
 from typing import Final, cast
 
 import httpx
@@ -27,6 +29,12 @@ MAX_REPLY_BYTES: Final = 32 * 1024 * 1024
 KEEPALIVE_S: Final = 55.0
 
 _LIMITS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=4, keepalive_expiry=KEEPALIVE_S)
+
+
+# What httpx's network layer would import when its first request is under way, reading files on the event loop.
+for _module in ("lowlevel", "_core._sockets", "_core._streams", "streams.stapled", "streams.tls", "_backends._asyncio"):
+    with contextlib.suppress(ImportError):  # another version of it may have other names
+        import_module(f"anyio.{_module}")
 
 
 class HttpxTransportFactory:

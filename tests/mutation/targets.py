@@ -60,7 +60,12 @@ TARGETS: Final = (
             "node/outbox/shelf.py",
             "node/outbox/sqlite.py",
         ),
-        ("tests/contract/outbox", "tests/unit/outbox/test_codec.py", "tests/unit/outbox/test_sqlite.py"),
+        (
+            "tests/contract/outbox",
+            "tests/unit/outbox/test_codec.py",
+            "tests/unit/outbox/test_kept.py",
+            "tests/unit/outbox/test_sqlite.py",
+        ),
         without=("tests/unit/outbox/test_sqlite.py::test_the_file_gives_space_back_after_a_flood",),
     ),
 )

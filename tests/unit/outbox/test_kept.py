@@ -15,6 +15,7 @@ from node.domain.ids import JobId, JobKey, NodeId, SourceId
 from node.domain.policies import OutboxPolicy
 from node.domain.results import Failure, FinishedJob
 from node.outbox.memory import MemoryOutbox
+from node.outbox.shelf import Shelf
 from node.outbox.sqlite import SqliteOutbox
 from node.ports.outbox import Keeping, Outbox
 from node.runtime.system import SystemClock
@@ -103,3 +104,16 @@ async def test_a_row_with_the_record_of_another_says_so(tmp_path: Path) -> None:
         (key("b"), "unreadable: it is the record of another key")
     ]
     await outbox.aclose()
+
+
+def test_so_many_accepted_keys_are_remembered_and_the_youngest_of_them() -> None:
+    shelf = Shelf(OutboxPolicy(remember_s=1000), most_remembered=160)
+    for number in range(160):
+        shelf.remember(key(f"{number}"), at=number)
+    shelf.remember(key("5"), at=160)
+    assert [shelf.keeping(key(f"{number}"), 200) for number in range(160)] == [Keeping.ACCEPTED] * 160
+    shelf.remember(key("more"), at=161)
+    kept = [number for number in range(160) if shelf.keeping(key(f"{number}"), 200) is Keeping.ACCEPTED]
+    assert 5 in kept, "remembered anew, it is one of the youngest"
+    assert 140 <= len(kept) < 160
+    assert kept[1:] == list(range(160 - len(kept) + 1, 160))

@@ -42,7 +42,10 @@ def test_a_place_that_is_not_there_at_all_is_an_error(tmp_path: Path, monkeypatc
 
 
 def test_a_disk_that_fails_is_told_with_the_folder(tmp_path: Path) -> None:
-    with Recording(tmp_path, Disorder(Fault.IO, only=Call.SYNC_FOLDER)).running(1), pytest.raises(OSError, match="EIO") as told:
+    with (
+        Recording(tmp_path, Disorder(Fault.IO, only=Call.SYNC_FOLDER)).running(1),
+        pytest.raises(OSError, match="EIO") as told,
+    ):
         make_folder(tmp_path / "a")
     assert told.value.errno == errno.EIO
     assert told.value.filename == str(tmp_path)

@@ -26,8 +26,10 @@ from node.domain.jobs import Job
 from node.domain.policies import StopPolicy
 from node.domain.proxies import ProxyAddress
 from node.domain.states import Hold, Life, LifeInput
+from node.worker.holds import Holds
 from node.worker.startup import proxy_fault
 from node.worker.stopping import StopTimes, drain_times
+from tests.support.events import RecordingSink
 from tests.support.scripted import (
     NEVER,
     POLICY,
@@ -44,7 +46,7 @@ from tests.support.scripted import (
     spec,
     until,
 )
-from tests.support.virtual_time import in_virtual_time
+from tests.support.virtual_time import VirtualClock, in_virtual_time
 
 NODE = NodeId("n1")
 
@@ -328,3 +330,31 @@ async def test_a_result_that_comes_in_the_midst_of_a_goodbye_waits_for_the_next_
         await asyncio.sleep(1)
         assert bench.outbox.count() == 1
         assert bench.events.of(ResultDelayed) == []
+
+
+@in_virtual_time
+async def test_a_poll_that_was_given_up_is_told_with_its_time_and_reason() -> None:
+    bench = Bench(gates=(gate := SwitchedGate(),))
+    bench.script.plan("poll's wait for a renewal", After(3.0))
+    async with led_node(bench):
+        await asyncio.sleep(1)
+        gate.closed_because = "no engine"
+        await asyncio.sleep(3)
+        assert bench.events.of(PollFailed) == [(NODE, pytest.approx(3.0), "not wanted any more", 0.0)]
+
+
+@in_virtual_time
+async def test_a_gate_is_open_since_the_last_reason_went_back_offs_aside() -> None:
+    clock = VirtualClock()
+    began = clock.monotonic()
+    holds = Holds(NODE, clock, RecordingSink())
+    seen = []
+    for found in (
+        *(Hold.BACK_OFF, Hold.NOTHING, Hold.ENGINE, Hold.ENGINE | Hold.DISK, Hold.DISK, Hold.DISK | Hold.BACK_OFF),
+        *(Hold.BACK_OFF, Hold.NOTHING, Hold.ENGINE, Hold.NOTHING),
+    ):
+        await asyncio.sleep(1)
+        holds.look(found)
+        seen.append(holds.open_since - began)
+    never = float("-inf")
+    assert seen == [never] * 6 + [7, 7, 7, 10]
