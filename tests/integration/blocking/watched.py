@@ -69,7 +69,7 @@ def _watch_sleeps() -> None:
             found.append(f"time.sleep ({seconds:g},) at {_place(sys._getframe(1))}")
         sleep(seconds)
 
-    time.sleep = watched
+    time.sleep = watched  # type: ignore[assignment]
 
 
 def _watch_runs() -> None:
