@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from node.app.links import GatewayLinks
 from node.domain.identity import NodeSpec
+from node.domain.policies import StopPolicy
 from node.domain.proxies import ProxyAddress
 from node.domain.secret import Secret
 from node.gateway.deployment import ClientPolicy, Deployment
@@ -51,6 +53,23 @@ class Ground:
     redact: Callable[[str], str] = str
 
 
+class Deadline:
+    """When a stop must be over; the earliest counts."""
+
+    def __init__(self, policy: StopPolicy, clock: Clock) -> None:
+        self.policy = policy
+        self._clock = clock
+        self._at = math.inf
+
+    def be_over_in(self, seconds: float) -> None:
+        """Be over so many seconds from now at the latest."""
+        self._at = min(self._at, self._clock.monotonic() + seconds)
+
+    def left_s(self) -> float:
+        """Seconds until then, 0 or more; without an end while nobody stops the fleet."""
+        return max(0.0, self._at - self._clock.monotonic())
+
+
 @dataclass(frozen=True, slots=True)
 class Fleet:
     """A fleet that is ready to run, and what can be asked of it; ``stopping`` is set by the first order to stop."""
@@ -62,15 +81,18 @@ class Fleet:
     auth: AuthHealthMonitor
     proxies: ProxyMonitor
     stopping: Signal
+    deadline: Deadline
 
     def drain(self) -> None:
         """Stop gracefully: see `NodeManager.drain`."""
         self.stopping.set()
+        self.deadline.be_over_in(self.deadline.policy.drain_s)
         self.manager.drain()
 
     def abort(self) -> None:
         """Stop at once: see `NodeManager.abort`."""
         self.stopping.set()
+        self.deadline.be_over_in(self.deadline.policy.abort_s)
         self.manager.abort()
 
     async def run(self) -> None:
@@ -81,7 +103,7 @@ class Fleet:
         """
         end, loop = Signal(), asyncio.get_running_loop()
         beside = [
-            loop.create_task(self.sender.run(end), name="outbox sender"),
+            loop.create_task(self.sender.run(end, self.deadline.left_s), name="outbox sender"),
             loop.create_task(self.proxies.run(end), name="proxy checks"),
         ]
 
@@ -144,4 +166,4 @@ async def assembled(
             stop_policy=policies.stop,
         )
         manager = NodeManager(nodes, around, policies.stagger)
-        yield Fleet(deployment, manager, ground.outbox, sender, auth, proxies, stopping)
+        yield Fleet(deployment, manager, ground.outbox, sender, auth, proxies, stopping, Deadline(policies.stop, clock))

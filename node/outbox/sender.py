@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 from node.domain.errors import StorageError, StorageUnavailable
-from node.domain.events import Notice, ResultBuried, ResultUnsafe
+from node.domain.events import Notice, ResultBuried, ResultLost, ResultUnsafe
 from node.domain.ids import JobKey, NodeId
 from node.domain.policies import OutboxPolicy
 from node.domain.results import FinishedJob
@@ -48,7 +49,7 @@ class Sender:
         self._dispatch = Dispatch(
             outbox, clock, random, events, policy, self._tasks, self._timetable, self._look_whether_flushed
         )
-        self._rescues: Counter[NodeId] = Counter()
+        self._rescues: dict[JobKey, None] = {}
         self._flushed: dict[NodeId, Signal] = {}
         self._sweep_at: float | None = None
         self._loaded = False
@@ -66,14 +67,38 @@ class Sender:
         """How many results wait of nodes that are not among the known; they are kept until they expire."""
         return dict(Counter(finished.key.node for finished in self._outbox.pending() if finished.key.node not in known))
 
-    async def put(self, finished: FinishedJob) -> None:
-        """See `node.ports.outbox.ResultSender.put`. When the call is cancelled the sender keeps the result itself."""
+    async def put(self, finished: FinishedJob, on_kept: Callable[[], object] = lambda: None) -> None:
+        """See `node.ports.outbox.ResultSender.put`."""
         try:
             await self._outbox.put(finished)
         except asyncio.CancelledError:
-            self._rescue(finished)
+            self.keep_trying(finished, on_kept)
             raise
+        on_kept()
         self._take_up(finished)
+
+    def keep_trying(self, finished: FinishedJob, on_kept: Callable[[], object]) -> None:
+        """See `node.ports.outbox.ResultSender.keep_trying`."""
+        key = finished.key
+        if key in self._rescues:
+            return
+        self._rescues[key] = None
+        kept = False
+
+        async def put() -> None:
+            nonlocal kept
+            await self._put_again(finished)
+            kept = True
+            on_kept()
+            self._take_up(finished)
+
+        def ended() -> None:
+            del self._rescues[key]
+            if not kept:
+                self._events.emit(ResultLost(key, "the disk took no result until the program had to end"))
+            self._look_whether_flushed(key.node)
+
+        self._tasks.start(put(), f"keep {key.node}/{key.job}", ended)
 
     async def send_again(self, key: JobKey) -> None:
         """See `node.ports.outbox.ResultSender.send_again`."""
@@ -113,10 +138,11 @@ class Sender:
             await self._flushed.setdefault(node, Signal()).wait(left)
         return True
 
-    async def run(self, stop: Signal) -> None:
+    async def run(self, stop: Signal, left_s: Callable[[], float] = lambda: math.inf) -> None:
         """Send until ``stop`` is set; what is under way then is awaited for ``policy.grace_s``, and then cut.
 
-        What is not sent by then stays in the outbox. A cancellation cuts at once.
+        What is not sent by then stays in the outbox. ``left_s`` says how long the program may take to end: no more
+        is waited for. A cancellation cuts at once.
         """
         self._dispatch.moving = True
         self._sweep_at = self._clock.monotonic()
@@ -126,7 +152,7 @@ class Sender:
             while not stop.is_set:
                 await self._bell.wait(self._turn())
             self._dispatch.moving = False
-            await self._wind_up()
+            await self._wind_up(min(self._policy.grace_s, left_s()))
         finally:
             self._dispatch.moving = False
             await self._tasks.cancel()
@@ -161,13 +187,13 @@ class Sender:
         self._sweep_at = self._clock.monotonic() + self._policy.sweep_s
         self._bell.ring()
 
-    async def _wind_up(self) -> None:
+    async def _wind_up(self, grace_s: float) -> None:
         try:
-            async with asyncio.timeout(self._policy.grace_s):
+            async with asyncio.timeout(grace_s):
                 await self._tasks.join()
         except TimeoutError:
-            text = f"{len(self._tasks)} submissions are cut; their results stay in the outbox"
-            self._events.emit(Notice(TOPIC, text))
+            if cut := len(self._tasks) - len(self._rescues):
+                self._events.emit(Notice(TOPIC, f"{cut} submissions are cut; their results stay in the outbox"))
 
     async def _sweep(self) -> None:
         try:
@@ -191,16 +217,6 @@ class Sender:
         lane.queue.append(parcel)
         self._dispatch.pump(lane)
 
-    def _rescue(self, finished: FinishedJob) -> None:
-        node = finished.key.node
-        self._rescues[node] += 1
-
-        def ended() -> None:
-            self._rescues[node] -= 1
-            self._look_whether_flushed(node)
-
-        self._tasks.start(self._put_again(finished), f"keep {node}/{finished.key.job}", ended)
-
     async def _put_again(self, finished: FinishedJob) -> None:
         attempt = 0
         while True:
@@ -211,11 +227,10 @@ class Sender:
                 self._events.emit(ResultUnsafe(finished.key, str(error)))
                 await asyncio.sleep(self._policy.back_off.draw(attempt, self._random))
             else:
-                break
-        self._take_up(finished)
+                return
 
     def _is_flushed(self, node: NodeId) -> bool:
-        if self._rescues[node] or not (self._loaded or self._outbox.count(node) == 0):
+        if any(key.node == node for key in self._rescues) or not (self._loaded or self._outbox.count(node) == 0):
             return False
         return self._lanes.is_flushed(node)
 

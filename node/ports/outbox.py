@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -127,12 +127,21 @@ class ResultSender(Protocol):
         """What is known of this key: a job whose key is known is not run again."""
         ...
 
-    async def put(self, finished: FinishedJob) -> None:
+    async def put(self, finished: FinishedJob, on_kept: Callable[[], object] = lambda: None) -> None:
         """Keep a result and send it as soon as its node has a session; returns once it is on disk.
+
+        ``on_kept`` is called when it is on disk. A call that is cancelled goes on as `keep_trying`.
 
         Raises:
             StorageFull: a bound is reached; the result is not kept.
             StorageUnavailable: the disk does not take it; the result is not kept.
+        """
+        ...
+
+    def keep_trying(self, finished: FinishedJob, on_kept: Callable[[], object]) -> None:
+        """Put a result whose node cannot wait for the disk; does nothing for one that is being tried already.
+
+        It ends by ``on_kept``, or by the event `ResultLost` when the sender has to end first.
         """
         ...
 

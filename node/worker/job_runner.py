@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final, assert_never
 
 from node.domain.errors import ExecutorError, StorageError
@@ -21,7 +22,7 @@ from node.runtime.tasks import TaskOwner, crash
 from node.worker.surroundings import Surroundings
 
 _ABANDON_S: Final = 0.5
-"""Time for each of the two things that are left to do about jobs that do not end."""
+"""Time for jobs that are cancelled to end."""
 
 
 @dataclass(eq=False, slots=True)
@@ -86,8 +87,8 @@ class JobRunner:
     async def abandon(self) -> None:
         """Give up what does not end by itself: an executor that is not to be stopped, a disk that takes nothing.
 
-        Each of these jobs is answered with an error if the outbox takes that, or else reported as `ResultLost`.
-        Takes a second at most.
+        The results of those that have one, and an error for those that have none, are left to the sender to keep.
+        Takes half a second at most.
         """
         self._abandoned = True
         left = list(self._open.values())
@@ -97,14 +98,11 @@ class JobRunner:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ABANDON_S):
                 await self._tasks.cancel()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_ABANDON_S):
-                for open_job in left:
-                    await self._answer_at_last(open_job)
         for open_job in left:
-            if self._around.sender.keeping(open_job.key) is Keeping.UNKNOWN:
-                reason = "the node ended before the result could be kept"
-                self._around.events.emit(ResultLost(open_job.key, reason))
+            if not open_job.is_kept:
+                failure = Failure(self._stop_reason or "the node was stopped", open_job.job.payload.model)
+                finished = open_job.finished or self._finish(open_job, failure)
+                self._around.sender.keep_trying(finished, partial(self._kept, open_job, finished))
 
     def _reason_to_skip(self, key: JobKey) -> str:
         if key in self._open:
@@ -191,19 +189,15 @@ class JobRunner:
             StorageError: it was not taken.
         """
         try:
-            await self._around.sender.put(finished)
+            await self._around.sender.put(finished, partial(self._kept, open_job, finished))
         except StorageError as error:
             self._around.events.emit(ResultUnsafe(finished.key, str(error)))
             raise
-        open_job.is_kept = True
-        self._around.events.emit(_ended_event(finished, open_job.took_s))
 
-    async def _answer_at_last(self, open_job: _OpenJob) -> None:
-        if self._around.sender.keeping(open_job.key) is not Keeping.UNKNOWN:
-            return
-        failure = Failure(self._stop_reason or "the node was stopped", open_job.job.payload.model)
-        with contextlib.suppress(StorageError):
-            await self._keep(open_job, open_job.finished or self._finish(open_job, failure))
+    def _kept(self, open_job: _OpenJob, finished: FinishedJob) -> None:
+        if not open_job.is_kept:
+            open_job.is_kept = True
+            self._around.events.emit(_ended_event(finished, open_job.took_s))
 
 
 def _ended_event(finished: FinishedJob, took_s: float) -> JobEnded:

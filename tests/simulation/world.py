@@ -197,7 +197,7 @@ class World:
             return
         self._stopping = way
         stop = self.plan.policies.stop
-        longest_s = (stop.drain_s if way == "drain" else stop.abort_s) + self.plan.policies.outbox.grace_s
+        longest_s = stop.drain_s if way == "drain" else stop.abort_s
         self._deadline = min(self._deadline, self.timeline.now + longest_s + _EXIT_SLACK_S)
         process = self.program.processes[-1]
         process.call_soon(fleet.drain if way == "drain" else fleet.abort)

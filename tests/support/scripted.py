@@ -420,7 +420,7 @@ async def led_node(bench: Bench, start_in_s: float = 0.0, *, spec_: NodeSpec | N
             if not led.task.cancelled():
                 led.task.result()
     crashes = bench.events.of(Crash)
-    expected = [text for text in map(str, crashes) if "planted" in text]
+    expected = [text for text in map(str, crashes) if "planted" in text or "defect" in text]
     assert len(crashes) == len(expected), crashes
 
 

@@ -59,7 +59,7 @@ def test_life_moves_by_its_table_alone(state: Life, input_: LifeInput) -> None:
     machine = Machine(LIFE_TABLE, state)
     assert machine.takes(input_) is (expected is not None)
     if expected is None:
-        with pytest.raises(IllegalTransition):
+        with pytest.raises(IllegalTransition, match="does not take"):
             machine.feed(input_)
         assert machine.state is state
     else:

@@ -89,9 +89,7 @@ async def test_a_defect_is_told_and_the_node_comes_back() -> None:
         await asyncio.sleep(1)
         assert led.node.life is Life.RECOVERING
         crashes = bench.events.of(Crash)
-        assert [(crash.task, crash.error, crash.node) for crash in crashes] == [
-            ("node n1", "ZeroDivisionError: planted", "n1")
-        ]
+        assert [(crash.task, crash.error, crash.node) for crash in crashes] == [("node n1", "ZeroDivisionError", "n1")]
         assert "claim" in crashes[0].trace
         assert bench.links.current.closed == 1, "its session must not be kept alive for a node that rests"
         await until(lambda: len(bench.events.of(Crash)) == 3)

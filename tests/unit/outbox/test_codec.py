@@ -68,7 +68,7 @@ def changed(**parts: Any) -> bytes:
         (changed(finished_at=None), "not the record"),
         (changed(receipt={"api_key": None}), "not the record"),
         (changed(receipt=[]), "not the record"),
-        (changed(outcome={}), "outcome"),
+        (changed(outcome={}), "^its outcome is neither success nor failure$"),
         (changed(outcome={"error": "no reason", "model": None}), "outcome"),
         (changed(outcome="success"), "not the record"),
     ],

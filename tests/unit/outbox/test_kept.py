@@ -117,3 +117,23 @@ def test_so_many_accepted_keys_are_remembered_and_the_youngest_of_them() -> None
     assert 5 in kept, "remembered anew, it is one of the youngest"
     assert 140 <= len(kept) < 160
     assert kept[1:] == list(range(160 - len(kept) + 1, 160))
+
+
+def test_the_books_hold_no_dead_letters_result_where_a_disk_has_it() -> None:
+    shelf = Shelf(OutboxPolicy())
+    for job in "ab":
+        shelf.keep(finished(job), size=1, since=0)
+    assert shelf.bury(key("a"), "refused", now=1, keep_finished=False)
+    assert shelf.bury(key("b"), "refused", now=1, keep_finished=True)
+    assert not shelf.bury(key("c"), "refused", now=1, keep_finished=True)
+    assert [buried and buried.finished for buried in map(shelf.buried, map(key, "abc"))] == [None, finished("b"), None]
+
+
+def test_a_sweep_looks_at_so_many_of_each_kind_at_once() -> None:
+    shelf = Shelf(OutboxPolicy(expire_s=60))
+    for job in "abcdef":
+        shelf.keep(finished(job), size=1, since=0)
+    for job in "abc":
+        shelf.bury(key(job), "refused", now=0, keep_finished=False)
+    stale = shelf.stale(100, 2)
+    assert (stale.results, stale.letters) == ([key("d"), key("e")], [key("a"), key("b")])

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from node.domain.errors import StorageUnavailable
-from node.domain.events import Crash, Notice, ResultDelayed, ResultUnsafe
+from node.domain.events import Crash, Notice, ResultDelayed, ResultLost, ResultUnsafe
 from node.domain.ids import JobKey, SourceId
 from node.domain.results import FinishedJob
 from node.domain.verdict import Ruling, Verdict
@@ -180,6 +180,48 @@ async def test_a_result_whose_put_was_cancelled_is_put_with_longer_and_longer_wa
         assert await it.sender.flushed(N1, 60)
         assert now() - began == pytest.approx(1 + 2 + 4 + 8 + 8)
     assert it.events.of(ResultUnsafe) == [(key("a"), "disk full")] * 5
+
+
+@in_virtual_time
+async def test_a_result_that_the_disk_never_takes_is_told_to_be_lost_once_and_when_the_sender_ends() -> None:
+    it, disk = bed()
+    disk.errors["put"] = [StorageUnavailable("disk full")] * 1000
+    kept: list[str] = []
+    async with it.running():
+        for _ in range(2):
+            it.sender.keep_trying(finished("a"), lambda: kept.append("a"))
+        await asyncio.sleep(100)
+        assert it.events.of(ResultLost) == []
+    assert [event.key for event in it.events.of(ResultLost)] == [key("a")]
+    assert kept == []
+    assert it.events.of(Notice) == [], "nothing of it stays in the outbox"
+
+
+@in_virtual_time
+async def test_a_result_that_the_disk_takes_at_last_is_told_to_be_kept_once() -> None:
+    it, disk = bed()
+    disk.errors["put"] = [StorageUnavailable("disk full")] * 3
+    kept: list[str] = []
+    async with it.running():
+        for _ in range(2):
+            it.sender.keep_trying(finished("a"), lambda: kept.append("a"))
+        await asyncio.sleep(100)
+        assert kept == ["a"]
+    assert it.events.of(ResultLost) == []
+
+
+@in_virtual_time
+async def test_the_end_waits_no_longer_than_the_program_may_take() -> None:
+    it, disk = bed()
+    disk.gates["a"] = asyncio.Event()
+    it.sender.keep_trying(finished("a"), lambda: None)
+    stop = Signal()
+    run = asyncio.create_task(it.sender.run(stop, lambda: 0.25))
+    await asyncio.sleep(1)
+    stop.set()
+    began = now()
+    await run
+    assert now() - began == pytest.approx(0.25)
 
 
 @in_virtual_time
