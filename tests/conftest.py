@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 NEEDS = {"needs_tinyproxy": "tinyproxy", "needs_microsocks": "microsocks"}
 
+PROOFS = {"simulation", "failpoints", "crash", "evil", "secrets", "soak"}
+"""Folders whose tests try hard to break what is promised; `make fast` leaves them out."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if item.path.relative_to(Path(__file__).parent).parts[0] in PROOFS:
+            item.add_marker(pytest.mark.proof)
         for marker, program in NEEDS.items():
             if item.get_closest_marker(marker) and shutil.which(program) is None:
                 item.add_marker(pytest.mark.skip(reason=f"{program} is not installed"))

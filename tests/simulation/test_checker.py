@@ -138,11 +138,12 @@ def a_5xx_taken_for_a_refusal(patch: pytest.MonkeyPatch) -> None:
 
 @breaks(1, "is sent and not on disk")
 def a_result_that_is_sent_before_it_is_kept(patch: pytest.MonkeyPatch) -> None:
-    async def put(self: Sender, finished: FinishedJob) -> None:
+    async def put(self: Sender, finished: FinishedJob, on_kept: Callable[[], object]) -> None:
         source = next((lane.source for lane in self._lanes.of(finished.key.node) if lane.source), None)
         if source is not None:
             await source.settle(finished)
         await self._outbox.put(finished)
+        on_kept()
         self._take_up(finished)
 
     patch.setattr(Sender, "put", put)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from node.domain.errors import StorageFull
+from node.domain.events import Notice
 from node.domain.ids import JobId, JobKey, NodeId, SourceId
 from node.domain.policies import OutboxPolicy
 from node.domain.results import Failure, FinishedJob
@@ -20,7 +23,9 @@ from node.outbox.sqlite import SqliteOutbox
 from node.ports.outbox import Keeping, Outbox
 from node.runtime.system import SystemClock
 from tests.support.events import RecordingSink
+from tests.support.virtual_time import VirtualClock, in_virtual_time
 from tests.unit.outbox.results import finished, key
+from tests.unit.runtime.inline import InlineExecutor
 
 Opener = Callable[[OutboxPolicy], AbstractAsyncContextManager[Outbox]]
 
@@ -137,3 +142,67 @@ def test_a_sweep_looks_at_so_many_of_each_kind_at_once() -> None:
         shelf.bury(key(job), "refused", now=0, keep_finished=False)
     stale = shelf.stale(100, 2)
     assert (stale.results, stale.letters) == ([key("d"), key("e")], [key("a"), key("b")])
+
+
+def test_a_bound_in_bytes_is_kept_to_the_byte() -> None:
+    shelf = Shelf(OutboxPolicy(max_bytes=10))
+    shelf.release(key("never reserved"))
+    with pytest.raises(StorageFull):
+        shelf.reserve(key("a"), 11)
+    shelf.reserve(key("a"), 10)
+    shelf.keep(finished("a"), size=10, since=0)
+    assert shelf.full
+
+
+def test_a_key_is_remembered_for_its_time_and_no_longer() -> None:
+    shelf = Shelf(OutboxPolicy(remember_s=300))
+    shelf.remember(key("a"), at=100)
+    assert shelf.keeping(key("a"), 399.9) is Keeping.ACCEPTED
+    assert shelf.keeping(key("a"), 400) is Keeping.UNKNOWN
+
+
+MANY = 1100
+"""More than are read at once at the start."""
+
+
+async def test_however_much_a_file_holds_all_of_it_is_taken_up(tmp_path: Path) -> None:
+    path = tmp_path / "results.sqlite"
+    outbox = await SqliteOutbox.open(path, OutboxPolicy(), SystemClock(), RecordingSink())
+    await asyncio.gather(*(outbox.accept(key(f"taken {number}")) for number in range(MANY)))
+    await asyncio.gather(*(outbox.put(finished(f"waiting {number}")) for number in range(MANY)))
+    await asyncio.gather(*(outbox.put(finished(f"spoilt {number}")) for number in range(MANY)))
+    await outbox.aclose()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE results SET record = 'scribble' WHERE key LIKE '%spoilt%'")
+    connection.close()
+    events = RecordingSink()
+    outbox = await SqliteOutbox.open(path, OutboxPolicy(), SystemClock(), events)
+    assert {outbox.keeping(key(f"taken {number}")) for number in range(MANY)} == {Keeping.ACCEPTED}
+    assert outbox.count() == MANY
+    assert len(list(outbox.dead())) == MANY
+    text = f"{path}: {MANY} results cannot be read and are kept as dead letters"
+    assert events.of(Notice) == [("outbox", text, None)]
+    await outbox.aclose()
+
+
+@in_virtual_time
+async def test_a_closed_outbox_looks_at_its_disk_no_more() -> None:
+    looks: list[Path] = []
+
+    def free(path: Path) -> int:
+        looks.append(path)
+        return 1 << 40
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "results.sqlite"
+        outbox = await SqliteOutbox.open(
+            path, OutboxPolicy(probe_s=1), VirtualClock(), RecordingSink(), executor=InlineExecutor(), free=free
+        )
+        await asyncio.sleep(10)
+        assert len(looks) >= 10
+        await outbox.aclose()
+        told: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        looks.clear()
+        await asyncio.sleep(10)
+        assert (looks, told) == ([], [])
