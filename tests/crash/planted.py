@@ -21,13 +21,21 @@ from node.ports.outbox import Keeping
 from tests.crash.instrumented import run
 
 
+_LATE_S: Final = 0.1
+"""As long as a slow disk may take."""
+
+
 def _acknowledge_early() -> None:
     """A result is acknowledged while its commit is still to come."""
     put = SqliteOutbox.put
     under_way: set[asyncio.Task[None]] = set()
 
+    async def late(outbox: SqliteOutbox, finished: FinishedJob) -> None:
+        await asyncio.sleep(_LATE_S)
+        await put(outbox, finished)
+
     async def early(outbox: SqliteOutbox, finished: FinishedJob) -> None:
-        task = asyncio.get_running_loop().create_task(put(outbox, finished), name="late put")
+        task = asyncio.get_running_loop().create_task(late(outbox, finished), name="late put")
         under_way.add(task)
         task.add_done_callback(under_way.discard)
         await asyncio.sleep(0)

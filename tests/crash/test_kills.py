@@ -46,7 +46,7 @@ async def test_nothing_is_lost_or_doubled_when_the_program_is_killed(tmp_path: P
     ("bug", "kind"), [("early-acknowledgement", "lost"), ("forgetful-start", "lost"), ("run-again", "doubled")]
 )
 async def test_a_planted_bug_is_caught(tmp_path: Path, bug: str, kind: str) -> None:
-    plan = KillPlan(40, seed="1", workers=1, nodes=2, jobs_per_s=20.0, gateway_life_s=None, until_breach=True)
+    plan = KillPlan(20, seed="1", workers=1, nodes=2, jobs_per_s=20.0, gateway_life_s=None, until_breach=True)
     tally = await run_kills(planted(plan, bug), tmp_path)
     assert tally.counts[kind] > 0, tally.line(["kills", "results finished"])
 
