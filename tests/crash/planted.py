@@ -20,7 +20,6 @@ from node.outbox.sqlite import SqliteOutbox
 from node.ports.outbox import Keeping
 from tests.crash.instrumented import run
 
-
 _LATE_S: Final = 0.1
 """As long as a slow disk may take."""
 
