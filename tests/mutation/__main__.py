@@ -38,9 +38,9 @@ def main(arguments: Sequence[str]) -> int:
             sys.stderr.write(f"{error}\n")
             return 2
         mutants += found
+        if options.report:
+            options.report.write_text(json.dumps([asdict(mutant) for mutant in mutants], indent=1), encoding="utf-8")
         sys.stderr.write(f"{target.name}: {_line(found)} ({time.monotonic() - began:.0f} s)\n")
-    if options.report:
-        options.report.write_text(json.dumps([asdict(mutant) for mutant in mutants], indent=1), encoding="utf-8")
     _tell_survivors(mutants)
     sys.stdout.write(f"{_line(mutants)}\n")
     return 0 if _score(mutants) >= LEAST else 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -20,7 +21,7 @@ from node.domain.results import Failure, FinishedJob
 from node.outbox.memory import MemoryOutbox
 from node.outbox.shelf import Shelf
 from node.outbox.sqlite import SqliteOutbox
-from node.ports.outbox import Keeping, Outbox
+from node.ports.outbox import DeadLetter, Keeping, Outbox
 from node.runtime.system import SystemClock
 from tests.support.events import RecordingSink
 from tests.support.virtual_time import VirtualClock, in_virtual_time
@@ -90,6 +91,7 @@ async def test_a_row_without_a_key_is_known_by_its_name(tmp_path: Path) -> None:
     connection.close()
     outbox = await SqliteOutbox.open(path, OutboxPolicy(), SystemClock(), RecordingSink())
     (letter,) = outbox.dead()
+    assert letter.at == pytest.approx(SystemClock().wall(), abs=60)
     assert letter.key == JobKey(SourceId(""), NodeId(""), JobId("scribble"))
     assert letter.reason == "unreadable: not JSON"
     await outbox.aclose()
@@ -206,3 +208,41 @@ async def test_a_closed_outbox_looks_at_its_disk_no_more() -> None:
         looks.clear()
         await asyncio.sleep(10)
         assert (looks, told) == ([], [])
+
+
+def test_what_leaves_gives_back_its_own_size_and_no_more() -> None:
+    shelf = Shelf(OutboxPolicy(max_bytes=10))
+    for job, size in {"a": 2, "b": 3, "c": 5}.items():
+        shelf.keep(finished(job), size=size, since=0)
+    shelf.accept(key("b"), now=1)
+    with pytest.raises(StorageFull):
+        shelf.reserve(key("d"), 4)
+    shelf.reserve(key("d"), 3)
+
+
+def test_dead_letters_are_held_to_their_bound_to_the_byte() -> None:
+    shelf = Shelf(OutboxPolicy(max_bytes=10, expire_s=1000))
+    for number, size in enumerate((2, 3, 5)):
+        shelf.keep_letter(DeadLetter(key(f"{number}"), "refused", 0), size)
+    assert shelf.stale(1).letters == [], "10 bytes are not too many"
+    shelf.keep_letter(DeadLetter(key("3"), "refused", 0), 4)
+    assert shelf.stale(1).letters == [key("0"), key("1")]
+    shelf.drop_letter(key("0"))
+    assert shelf.stale(1).letters == [key("1")]
+
+
+def test_a_key_is_forgotten_when_its_time_is_over() -> None:
+    shelf = Shelf(OutboxPolicy(remember_s=300))
+    shelf.remember(key("a"), at=100)
+    shelf.forget(400)
+    assert shelf.keeping(key("a"), 399) is Keeping.UNKNOWN
+
+
+async def test_a_buried_result_is_kept_by_the_disk_alone(tmp_path: Path) -> None:
+    events = RecordingSink()
+    outbox = await SqliteOutbox.open(tmp_path / "results.sqlite", OutboxPolicy(), SystemClock(), events)
+    await outbox.put(finished("on disk alone"))
+    await outbox.bury(key("on disk alone"), "refused")
+    gc.collect()
+    assert not [held for held in gc.get_objects() if isinstance(held, FinishedJob) and held.key == key("on disk alone")]
+    await outbox.aclose()

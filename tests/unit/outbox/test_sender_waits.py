@@ -430,3 +430,13 @@ async def test_what_was_cut_expires_like_the_others_once_the_sender_runs_again()
         began = now()
         assert await it.sender.flushed(N1, 1000)
         assert now() - began <= 120
+
+
+@in_virtual_time
+async def test_a_result_that_no_disk_takes_to_the_end_is_told_as_lost() -> None:
+    it, disk = bed()
+    disk.gates["a"] = asyncio.Event()
+    async with it.running():
+        await cancelled_put(it, "a")
+        await asyncio.sleep(60)
+    assert it.events.of(ResultLost) == [(key("a"), "the disk took no result until the program had to end")]

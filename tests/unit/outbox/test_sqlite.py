@@ -79,7 +79,9 @@ def spoil(path: Path, *statements: tuple[str, tuple[Any, ...]]) -> None:
 
 
 def texts(events: RecordingSink) -> list[str]:
-    return [notice.text for notice in events.of(Notice)]
+    notices = events.of(Notice)
+    assert {notice.topic for notice in notices} <= {"outbox"}
+    return [notice.text for notice in notices]
 
 
 async def test_a_put_that_is_cancelled_is_kept_all_the_same(path: Path) -> None:
