@@ -13,7 +13,7 @@ N ?= 100000
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev simulate test check format coverage lock clean
-.PHONY: fast simulation crashtest draintest failpoints fuzz soak mutation
+.PHONY: fast simulation crashtest draintest failpoints fuzz soak stampede mutation
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,7 +59,11 @@ fuzz: install-dev ## feed the client replies that no gateway gives; N=100000
 soak: install-dev ## run a fleet for long and hold memory and file descriptors flat; MINUTES=60
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
 
+stampede: install-dev ## let a fleet come back from outages, in virtual time, and count what arrives each second
+	$(BIN)/python -m tests.integration.fleet.stampede $(ARGS)
+
 mutation: install-dev ## change the code a little, again and again, and see the tests go red
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,mutation]'
 	$(BIN)/python -m tests.mutation $(ARGS)
 
 format: install-dev ## put the code into its form
@@ -69,7 +73,7 @@ format: install-dev ## put the code into its form
 lock: ## pin the versions of all dependencies anew
 	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/pip install --quiet --upgrade pip
-	$(VENV)-lock/bin/pip install --quiet '.[dev]'
+	$(VENV)-lock/bin/pip install --quiet '.[dev,mutation]'
 	$(VENV)-lock/bin/pip freeze --exclude llm-worker-node > constraints.txt
 	rm -rf $(VENV)-lock build *.egg-info
 

@@ -128,7 +128,10 @@ async def assembled(
     """Wire a fleet of these nodes, ready to run within the block; nothing is sent before `Fleet.run`."""
     clock, chance, events = ground.clock, ground.random, ground.events
     stopping = Signal()
-    turnstile = Turnstile(policies.stagger.return_gap_s(policies.node.poll_cycle_s, len(nodes)))
+    turnstile = Turnstile(
+        policies.stagger.return_gap_s(policies.node.poll_cycle_s, len(nodes)),
+        has_results=lambda node: ground.outbox.count(node) > 0,
+    )
     async with AsyncExitStack() as stack:
         sender = Sender(ground.outbox, clock, chance, events, policies.outbox)
         auth = AuthHealthMonitor(policies.auth, events, chance)

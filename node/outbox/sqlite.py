@@ -192,20 +192,24 @@ class SqliteOutbox(Shelved):
         self, statements: Sequence[Statement], apply: Callable[[], object], undo: Callable[[], object] = lambda: None
     ) -> None:
         """Make a change durable, then enter it in the books, even when the caller has given up waiting by then."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
 
         def settle(error: StorageUnavailable | None) -> None:
+            outcome: Exception | None = error
             self._judge(error)
-            if error is None:
-                apply()
-            else:
-                undo()
+            try:
+                (apply if error is None else undo)()
+            except Exception as defect:  # noqa: BLE001 - whoever waits hears of it
+                outcome = defect
+                if done.done():
+                    loop.call_exception_handler({"message": "a defect in the outbox's books", "exception": defect})
             if done.done():
                 return
-            if error is None:
+            if outcome is None:
                 done.set_result(None)
             else:
-                done.set_exception(error)
+                done.set_exception(outcome)
 
         self._database.submit(statements, settle)
         await done

@@ -66,7 +66,9 @@ class KillPlan:
 
 
 def planted(plan: KillPlan, bug: str) -> KillPlan:
-    """The plan with a planted bug in every process, where it must show: slow commits, results that wait, short leases."""
+    """The plan with a planted bug in every process, where it must show: slow commits and short leases, and results
+    that wait, but where new results have to come for as long as it takes.
+    """
     return replace(
         plan,
         entry=("-m", "tests.crash.planted", bug),
@@ -75,7 +77,7 @@ def planted(plan: KillPlan, bug: str) -> KillPlan:
         lease_s=1.0,
         life_s=(0.5, 2.0),
         early_share=0.0,
-        weather="results denied",
+        weather="calm" if bug == "early-acknowledgement" else "results denied",
     )
 
 

@@ -48,7 +48,7 @@ from tests.evil.server import Asked, Script
 from tests.evil.steps import GOOD, NONE, EvilStep, told_of
 from tests.evil.table import allowed
 from tests.support.events import RecordingSink
-from tests.support.scripted import ScriptedExecutor
+from tests.support.script import ScriptedExecutor
 from tests.support.waiting import wait_until
 
 STEP_S = 1.0

@@ -30,18 +30,8 @@ from node.domain.states import LIFE_TABLE, Life
 from node.domain.states import Session as SessionState
 from node.domain.verdict import Ruling, Verdict
 from node.protocol.routes import Step
-from tests.support.scripted import (
-    POLICY,
-    After,
-    Bench,
-    LedNode,
-    Script,
-    ScriptedLinks,
-    job,
-    led_node,
-    malformed,
-    until,
-)
+from tests.support.bench import POLICY, Bench, LedNode, job, led_node, malformed, until
+from tests.support.script import After, Script, ScriptedLinks
 from tests.support.virtual_time import VirtualLoop
 from tests.unit.gateway.bench import MODELS
 from tests.unit.gateway.bench import Bench as ClientBench

@@ -308,7 +308,10 @@ async def fleet(
                 chance,
                 history,
                 remember=audit.secrets.append,
-                turnstile=Turnstile(plan.stagger.return_gap_s(plan.node.poll_cycle_s, plan.nodes)),
+                turnstile=Turnstile(
+                    plan.stagger.return_gap_s(plan.node.poll_cycle_s, plan.nodes),
+                    has_results=lambda node: outbox.count(node) > 0,
+                ),
             ),
             stop=Signal(),
         )

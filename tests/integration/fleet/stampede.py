@@ -222,7 +222,11 @@ async def _emptied_s(running: World, waiting: set[object]) -> float:
 MATRIX = [
     *(Case(outage_s, keeps_state) for outage_s in (10, 120, 1200) for keeps_state in (True, False)),
     *(Case(outage_s, keeps_state=False, auth_outage_s=60) for outage_s in (10, 120)),
-    *(Case(outage_s, keeps_state=True, cycle_s=60, jobs_per_s=20, job_s=15) for outage_s in (10, 120)),
+    *(
+        Case(outage_s, keeps_state, cycle_s=60, jobs_per_s=20, job_s=15)
+        for outage_s in (10, 120)
+        for keeps_state in (True, False)
+    ),
 ]
 
 

@@ -57,6 +57,22 @@ def queued_bench(gap_s: float) -> Bench:
     return bench
 
 
+def test_nodes_with_results_go_first() -> None:
+    hurried = set(NODES[1::2])
+    turnstile = Turnstile(0.5, hurried.__contains__)
+    assert {turnstile.wait_s(node, 0, CHANCE) for node in NODES} == {0}
+    waits = {node: turnstile.wait_s(node, 1000.0, CHANCE) for node in NODES}
+    assert max(waits[node] for node in hurried) == pytest.approx(500 * 0.1, rel=0.1)
+    assert max(waits.values()) == pytest.approx(500 * (0.5 + 0.1), rel=0.1), "the others make way"
+
+
+def test_nodes_with_results_come_no_faster_than_a_whole_fleet_may() -> None:
+    turnstile = Turnstile(0.04, lambda _: True)
+    assert {turnstile.wait_s(node, 0, CHANCE) for node in NODES} == {0}
+    waits = [turnstile.wait_s(node, 1000.0, CHANCE) for node in NODES]
+    assert waits[-1] == pytest.approx(40, rel=0.1)
+
+
 @in_virtual_time
 async def test_a_node_that_starts_again_waits_for_its_turn() -> None:
     bench = queued_bench(gap_s=1000)

@@ -19,17 +19,8 @@ from node.domain.proxies import ProxyAddress
 from node.domain.states import Life
 from node.manager.manager import NodeManager
 from node.outbox.sender import Sender
-from tests.support.scripted import (
-    POLICY,
-    Bench,
-    ScriptedLink,
-    ScriptedLinks,
-    ScriptedSource,
-    job,
-    led_node,
-    spec,
-    until,
-)
+from tests.support.bench import POLICY, Bench, job, led_node, spec, until
+from tests.support.script import ScriptedLink, ScriptedLinks, ScriptedSource
 from tests.support.virtual_time import in_virtual_time
 
 AT_ONCE = StaggerPolicy(min_s=0, max_s=0, spacing_s=0, jitter_s=0)

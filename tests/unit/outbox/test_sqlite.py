@@ -16,6 +16,7 @@ from node.domain.errors import StorageInUse, StorageUnavailable
 from node.domain.events import Notice
 from node.domain.policies import OutboxPolicy
 from node.outbox.codec import encode, encode_key
+from node.outbox.shelf import Shelf
 from node.outbox.sqlite import SqliteOutbox
 from node.ports.outbox import Keeping
 from node.runtime.system import SystemClock
@@ -102,6 +103,20 @@ async def test_a_put_that_is_cancelled_is_kept_all_the_same(path: Path) -> None:
         assert [waiting.key.job for waiting in outbox.pending()] == ["under way", "queued"]
     async with opened(path) as outbox:
         assert list(outbox.pending()) == [finished("under way"), finished("queued")]
+
+
+async def test_a_defect_in_the_books_reaches_who_asked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("planted")
+
+    async with opened(path) as outbox:
+        with monkeypatch.context() as planted:
+            planted.setattr(Shelf, "keep", broken)
+            async with asyncio.timeout(5):
+                with pytest.raises(RuntimeError, match="planted"):
+                    await outbox.put(finished("a"))
+        await outbox.put(finished("b"))
+        assert outbox.keeping(key("b")) is Keeping.PENDING
 
 
 async def test_an_accept_that_is_cancelled_is_done_all_the_same(path: Path) -> None:

@@ -17,20 +17,8 @@ from node.ports.executor import Partials
 from node.ports.outbox import Keeping
 from node.runtime.signals import Signal
 from node.worker.job_runner import JobRunner
-from tests.support.scripted import (
-    NEVER,
-    POLICY,
-    SOURCE,
-    After,
-    Bench,
-    ScriptedExecutor,
-    job,
-    jobs,
-    led_node,
-    malformed,
-    spec,
-    until,
-)
+from tests.support.bench import POLICY, Bench, job, jobs, led_node, malformed, spec, until
+from tests.support.script import NEVER, SOURCE, After, ScriptedExecutor
 from tests.support.virtual_time import in_virtual_time
 
 LEASE_S = 300.0

@@ -26,20 +26,8 @@ from node.domain.policies import BackOff, Range
 from node.domain.presence import Presence
 from node.domain.states import Hold, Life
 from node.ports.outbox import Keeping
-from tests.support.scripted import (
-    NEVER,
-    POLICY,
-    After,
-    Bench,
-    LedNode,
-    ScriptedExecutor,
-    SwitchedGate,
-    job,
-    jobs,
-    led_node,
-    malformed,
-    until,
-)
+from tests.support.bench import POLICY, Bench, LedNode, job, jobs, led_node, malformed, until
+from tests.support.script import NEVER, After, ScriptedExecutor, SwitchedGate
 from tests.support.virtual_time import in_virtual_time
 
 

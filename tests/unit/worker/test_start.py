@@ -21,7 +21,8 @@ from node.domain.policies import Range
 from node.domain.proxies import ProxyAddress
 from node.domain.states import Life, LifeInput
 from node.runtime.signals import Signal
-from tests.support.scripted import NEVER, POLICY, After, Bench, led_node, spec, until
+from tests.support.bench import POLICY, Bench, led_node, spec, until
+from tests.support.script import NEVER, After
 from tests.support.virtual_time import in_virtual_time
 
 STEPS = ["secret", "identity", "register", "models"]

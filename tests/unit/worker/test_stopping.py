@@ -29,18 +29,8 @@ from node.domain.states import Hold, Life, LifeInput
 from node.domain.verdict import Ruling, Verdict
 from node.runtime.signals import Signal
 from node.worker.stopping import abort_times, drain_times
-from tests.support.scripted import (
-    NEVER,
-    POLICY,
-    After,
-    Bench,
-    LedNode,
-    SwitchedGate,
-    job,
-    jobs,
-    led_node,
-    until,
-)
+from tests.support.bench import POLICY, Bench, LedNode, job, jobs, led_node, until
+from tests.support.script import NEVER, After, SwitchedGate
 from tests.support.virtual_time import in_virtual_time
 from tests.support.waiting import wait_until
 

@@ -29,22 +29,17 @@ from node.domain.states import Hold, Life, LifeInput
 from node.worker.holds import Holds
 from node.worker.startup import proxy_fault
 from node.worker.stopping import StopTimes, drain_times
+from tests.support.bench import POLICY, Bench, job, led_node, spec, until
 from tests.support.events import RecordingSink
-from tests.support.scripted import (
+from tests.support.script import (
     NEVER,
-    POLICY,
     After,
-    Bench,
     Script,
     ScriptedLink,
     ScriptedLinks,
     ScriptedPool,
     ScriptedSource,
     SwitchedGate,
-    job,
-    led_node,
-    spec,
-    until,
 )
 from tests.support.virtual_time import VirtualClock, in_virtual_time
 
