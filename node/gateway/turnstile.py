@@ -11,7 +11,7 @@ from node.ports.clock import Random
 _JITTER: Final = 0.5
 """Share of a gap by which it is shortened or lengthened."""
 
-_HURRIED_GAP_S: Final = 0.1
+_HURRIED_GAP_S: Final = 0.15
 """Mean seconds between two nodes that have results to send, where that of the others is longer."""
 
 
