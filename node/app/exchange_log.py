@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from node.domain.jobs import ChatPayload
-from node.domain.results import Generation
+from node.domain.jobs import ChatPayload, Payload
+from node.domain.results import Generation, Output
 from node.ports.executor import Executor, Partials
 
 
 class LoggedExecutor:
-    """Tells ``log`` of every answer: executor, model, prompt and text. Jobs that are not answered are not told."""
+    """Tells ``log`` of every chat's answer: executor, model, prompt and text. What is not answered is not told."""
 
     def __init__(self, executor: Executor, log: Callable[[str, str, str, str], None]) -> None:
         self._executor = executor
@@ -21,11 +21,12 @@ class LoggedExecutor:
         """See `node.ports.executor.Executor.name`: the wrapped one's."""
         return self._executor.name
 
-    async def execute(self, payload: ChatPayload, partials: Partials | None = None) -> Generation:
+    async def execute(self, payload: Payload, partials: Partials | None = None) -> Output:
         """See `node.ports.executor.Executor.execute`."""
-        generation = await self._executor.execute(payload, partials)
-        self._log(generation.executor, generation.model, payload.prompt, generation.text)
-        return generation
+        output = await self._executor.execute(payload, partials)
+        if isinstance(payload, ChatPayload) and isinstance(output, Generation):
+            self._log(output.executor, output.model, payload.prompt, output.text)
+        return output
 
     async def aclose(self) -> None:
         """See `node.ports.executor.Executor.aclose`."""

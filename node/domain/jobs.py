@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from node.domain.ids import JobId
 from node.domain.secret import Secret
 
-JobKind = Literal["chat"]
+JobKind = Literal["chat", "embedding"]
 """What is asked for. More kinds, each with a payload of its own, come with the sources that know them."""
 
 
@@ -41,6 +41,18 @@ class ChatPayload:
 
 
 @dataclass(frozen=True, slots=True)
+class EmbeddingPayload:
+    """Texts to turn into vectors, one at least; their order is that of the vectors."""
+
+    model: str
+    inputs: tuple[str, ...] = field(repr=False)
+
+
+Payload: TypeAlias = ChatPayload | EmbeddingPayload
+"""What an executor can be asked for."""
+
+
+@dataclass(frozen=True, slots=True)
 class MalformedPayload:
     """A job that cannot be run: answered with ``reason`` as its error, never dropped. ``model`` may be empty."""
 
@@ -53,10 +65,12 @@ class Job:
     """Work handed to a node.
 
     ``receipt`` is what the source wants back with the result (on the gateway the developer's api_key):
-    opaque to everything but the source.
+    opaque to everything but the source. ``time_limit_s`` is how long the asker waits from the job's receipt on, None
+    where that is not told.
     """
 
     job_id: JobId
-    payload: ChatPayload | MalformedPayload
+    payload: Payload | MalformedPayload
     kind: JobKind = "chat"
+    time_limit_s: float | None = None
     receipt: Mapping[str, Secret] = field(default_factory=dict)

@@ -119,6 +119,8 @@ class NodePolicy:
     back_off: BackOff = field(default_factory=BackOff)
     job_deadline_s: float = 230.0
     """From a job's receipt, waits for an engine included; what takes longer is answered with an error."""
+    heeds_job_limits: bool = True
+    """Whether a job that tells how long its asker waits is given up at that time, if it comes first."""
     models_update: Range = field(default_factory=lambda: Range(7920, 15840))
     """From one announcement of the models to the next."""
     points_check_s: float = 15840.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from node.domain.ids import JobKey
 from node.domain.secret import Secret
@@ -14,7 +15,9 @@ class Generation:
     """What an executor made of a job.
 
     ``executor`` names who made it (``stored``, ``ollama``, …), ``model`` the model that it is answered for: with
-    an engine the one that really ran. Token counts and ``finish_reason`` are None where the engine does not tell.
+    an engine the one that really ran. Token counts and ``finish_reason`` are None where the engine does not tell,
+    and so are the figures of speed: ``first_token_s`` from the engine's being asked to the first piece of the text,
+    and ``tokens_per_s`` of the output.
     """
 
     text: str = field(repr=False)
@@ -23,13 +26,29 @@ class Generation:
     prompt_tokens: int | None = None
     output_tokens: int | None = None
     finish_reason: str | None = None
+    first_token_s: float | None = None
+    tokens_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """What an executor made of an `EmbeddingPayload`: a vector for each input, all of one length."""
+
+    vectors: tuple[tuple[float, ...], ...] = field(repr=False)
+    model: str
+    executor: str
+    prompt_tokens: int | None = None
+
+
+Output: TypeAlias = Generation | Embeddings
+"""What comes of a `node.domain.jobs.Payload`: of a chat a generation, of texts their embeddings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Success:
     """A job that was done."""
 
-    generation: Generation
+    output: Output
 
 
 @dataclass(frozen=True, slots=True)

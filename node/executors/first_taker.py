@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from node.domain.errors import Declined
-from node.domain.jobs import ChatPayload
-from node.domain.results import Generation
+from node.domain.jobs import Payload
+from node.domain.results import Output
 from node.ports.executor import Executor, Partials
 
 
@@ -22,7 +22,7 @@ class FirstTaker:
         """See `node.ports.executor.Executor.name`; a result bears the name of the one that ran the job."""
         return "|".join(executor.name for executor in self._executors)
 
-    async def execute(self, payload: ChatPayload, partials: Partials | None = None) -> Generation:
+    async def execute(self, payload: Payload, partials: Partials | None = None) -> Output:
         """See `node.ports.executor.Executor.execute`.
 
         Raises:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from node.domain.errors import EngineOverloaded
-from node.domain.jobs import ChatPayload
-from node.domain.results import Generation
+from node.domain.jobs import Payload
+from node.domain.results import Output
 from node.ports.executor import Executor, Partials
 
 
@@ -33,7 +33,7 @@ class Limited:
         """How many calls wait for their turn."""
         return self._waiting
 
-    async def execute(self, payload: ChatPayload, partials: Partials | None = None) -> Generation:
+    async def execute(self, payload: Payload, partials: Partials | None = None) -> Output:
         """See `node.ports.executor.Executor.execute`.
 
         Raises:

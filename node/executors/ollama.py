@@ -20,8 +20,9 @@ import ollama
 
 from node.domain.errors import Declined, EngineFailed, EngineOverloaded, ExecutorError
 from node.domain.events import EngineCalled
-from node.domain.jobs import ChatPayload
+from node.domain.jobs import ChatPayload, Payload
 from node.domain.results import Generation
+from node.executors.kinds import only_chat
 from node.executors.ndjson_stream import NdjsonStream
 from node.executors.presence import EnginePresence
 from node.ports.clock import Clock
@@ -106,7 +107,7 @@ class OllamaExecutor:
         """See `node.ports.executor.Executor.name`."""
         return "ollama"
 
-    async def execute(self, payload: ChatPayload, partials: Partials | None = None) -> Generation:
+    async def execute(self, payload: Payload, partials: Partials | None = None) -> Generation:
         """See `node.ports.executor.Executor.execute`. Sets no deadline: the caller's cancellation ends it.
 
         The temperature is held between 0 and 1. An answer counts only with the engine's final part, and with
@@ -120,11 +121,12 @@ class OllamaExecutor:
         """
         if self._closed:
             raise Declined("ollama is closed")
+        chat = only_chat(payload, self.name)
         await self._look_for_engine()
-        model = self._policy.model_override or payload.model
+        model = self._policy.model_override or chat.model
         started = self._clock.monotonic()
         try:
-            generation = await self._generate(model, payload, partials)
+            generation = await self._generate(model, chat, partials)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             cause = _text(error) or type(error).__name__
             reason = f"ollama is not there: nothing answers at {self._policy.place} ({cause}); run: ollama serve"

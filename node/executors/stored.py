@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from node.domain.errors import Declined
-from node.domain.jobs import ChatPayload
+from node.domain.jobs import Payload
 from node.domain.policies import Range
 from node.domain.results import Generation
+from node.executors.kinds import only_chat
 from node.executors.prompt_book import PromptBook
 from node.ports.clock import Random
 from node.ports.executor import Partials
@@ -51,23 +52,24 @@ class StoredExecutor:
         """See `node.ports.executor.Executor.name`."""
         return "stored"
 
-    async def execute(self, payload: ChatPayload, partials: Partials | None = None) -> Generation:
+    async def execute(self, payload: Payload, partials: Partials | None = None) -> Generation:
         """See `node.ports.executor.Executor.execute`; the whole answer is one piece, whatever ``max_output`` says.
 
         Raises:
             Declined: nothing is stored for the prompt, or nothing of this model; told at once, without the delay.
         """
-        stored = self._book.find(payload.prompt)
+        chat = only_chat(payload, self.name)
+        stored = self._book.find(chat.prompt)
         if stored is None:
             raise Declined("no answer is stored for this prompt")
-        answers = stored.answers.get(payload.model)
+        answers = stored.answers.get(chat.model)
         if not answers:
-            raise Declined(f"no answer of {payload.model} is stored for this prompt")
+            raise Declined(f"no answer of {chat.model} is stored for this prompt")
         text = self._varied(self._random.choice(answers))
         await asyncio.sleep(self._policy.delay.draw(self._random))
         if partials is not None:
             await partials.push(text)
-        return Generation(text=text, model=payload.model, executor=self.name)
+        return Generation(text=text, model=chat.model, executor=self.name)
 
     async def aclose(self) -> None:
         """See `node.ports.executor.Executor.aclose`: it holds nothing."""

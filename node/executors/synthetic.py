@@ -6,8 +6,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-from node.domain.jobs import ChatPayload
+from node.domain.jobs import Payload
 from node.domain.results import Generation
+from node.executors.kinds import only_chat
 from node.ports.clock import Random
 from node.ports.executor import Partials
 
@@ -58,14 +59,15 @@ class SyntheticExecutor:
         """See `node.ports.executor.Executor.name`."""
         return "synthetic"
 
-    async def execute(self, payload: ChatPayload, partials: Partials | None = None) -> Generation:
-        """See `node.ports.executor.Executor.execute`. Neither declines nor fails.
+    async def execute(self, payload: Payload, partials: Partials | None = None) -> Generation:
+        """See `node.ports.executor.Executor.execute`. Declines no chat, and never fails.
 
         The words are drawn before the first wait; a piece is what is made in 0.2 s. ``max_output`` is kept to, and
         the ``finish_reason`` is "length" where it cut the answer.
         """
+        chat = only_chat(payload, self.name)
         wanted = self._random.randrange(self._policy.min_tokens, self._policy.max_tokens + 1)
-        count = wanted if payload.max_output is None else max(1, min(wanted, payload.max_output))
+        count = wanted if chat.max_output is None else max(1, min(wanted, chat.max_output))
         words = self._words(count)
         rate = self._policy.tokens_per_s
         piece = count if partials is None or not rate else max(1, round(rate * _PIECE_S))
@@ -76,7 +78,7 @@ class SyntheticExecutor:
                 await partials.push(" ".join(part) if not start else " " + " ".join(part))
         return Generation(
             text=" ".join(words),
-            model=payload.model,
+            model=chat.model,
             executor=self.name,
             output_tokens=count,
             finish_reason="stop" if count == wanted else "length",

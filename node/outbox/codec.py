@@ -7,10 +7,11 @@ cannot be handed over.
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any, Final, assert_never
 
 from node.domain.ids import JobId, JobKey, NodeId, SourceId
-from node.domain.results import Failure, FinishedJob, Generation, Success
+from node.domain.results import Embeddings, Failure, FinishedJob, Generation, Success
 from node.domain.secret import Secret
 
 FORMAT: Final = 1
@@ -89,19 +90,18 @@ def _content(text: str | bytes) -> Any:
 
 def _outcome_record(outcome: Success | Failure) -> dict[str, Any]:
     match outcome:
-        case Success(generation):
-            return {
-                "text": generation.text,
-                "model": generation.model,
-                "executor": generation.executor,
-                "prompt_tokens": generation.prompt_tokens,
-                "output_tokens": generation.output_tokens,
-                "finish_reason": generation.finish_reason,
-            }
+        case Success(Generation() | Embeddings() as output):
+            # The fields by their names: what an output holds besides is left out of no record.
+            return asdict(output)
         case Failure(reason, model):
             return {"error": reason, "model": model}
         case _:
             assert_never(outcome)
+
+
+def _speed(record: dict[str, Any], name: str) -> float | None:
+    value = record.get(name)
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _outcome(record: dict[str, Any]) -> Success | Failure:
@@ -114,7 +114,15 @@ def _outcome(record: dict[str, Any]) -> Success | Failure:
             "output_tokens": int() | None as output_tokens,
             "finish_reason": str() | None as finish_reason,
         }:
-            return Success(Generation(text, model, executor, prompt_tokens, output_tokens, finish_reason))
+            speed = [_speed(record, name) for name in ("first_token_s", "tokens_per_s")]
+            return Success(Generation(text, model, executor, prompt_tokens, output_tokens, finish_reason, *speed))
+        case {
+            "vectors": list(vectors),
+            "model": str(model),
+            "executor": str(executor),
+            "prompt_tokens": int() | None as prompt_tokens,
+        } if all(isinstance(vector, list) for vector in vectors):
+            return Success(Embeddings(tuple(map(tuple, vectors)), model, executor, prompt_tokens))
         case {"error": str(reason), "model": str(model)}:
             return Failure(reason, model)
         case _:

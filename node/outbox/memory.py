@@ -6,13 +6,16 @@ from typing import assert_never
 
 from node.domain.ids import JobKey
 from node.domain.policies import OutboxPolicy
-from node.domain.results import Failure, FinishedJob, Success
+from node.domain.results import Embeddings, Failure, FinishedJob, Generation, Output, Success
 from node.outbox.shelf import Shelf, Shelved, expiry_reason
 from node.ports.clock import Clock
 from node.ports.outbox import Keeping
 
 _OVERHEAD_BYTES = 512
 """What a result counts for besides its text: about the size of the rest of its record on disk."""
+
+_NUMBER_BYTES = 20
+"""What a number of a vector counts for, as it is written."""
 
 
 class MemoryOutbox(Shelved):
@@ -70,9 +73,19 @@ class MemoryOutbox(Shelved):
 
 def _size(finished: FinishedJob) -> int:
     match finished.outcome:
-        case Success(generation):
-            return len(generation.text) + _OVERHEAD_BYTES
+        case Success(output):
+            return _output_size(output) + _OVERHEAD_BYTES
         case Failure(reason, _):
             return len(reason) + _OVERHEAD_BYTES
         case outcome:
             assert_never(outcome)
+
+
+def _output_size(output: Output) -> int:
+    match output:
+        case Generation(text):
+            return len(text)
+        case Embeddings(vectors):
+            return _NUMBER_BYTES * sum(map(len, vectors))
+        case _:
+            assert_never(output)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from node.domain.jobs import ChatPayload
-from node.domain.results import Generation
+from node.domain.jobs import Payload
+from node.domain.results import Output
 
 
 class Partials(Protocol):
@@ -24,11 +24,13 @@ class Executor(Protocol):
         """How settings and results call it."""
         ...
 
-    async def execute(self, payload: ChatPayload, partials: Partials | None = None) -> Generation:
-        """Run a job to its end. Cancelling the call stops the engine's work on it.
+    async def execute(self, payload: Payload, partials: Partials | None = None) -> Output:
+        """Run a job to its end: a chat to a generation, whose pieces go to ``partials``, texts to embeddings.
+
+        Cancelling the call stops the engine's work on it.
 
         Raises:
-            Declined: the job is not for this executor; nothing was done or pushed.
+            Declined: the job, or its kind, is not for this executor; nothing was done or pushed.
             EngineFailed: the engine reported an error or its answer broke off.
             EngineOverloaded: the engine is full.
         """

@@ -115,7 +115,8 @@ class JobData(WireMessage):
     """A job as handed to a node; a field that is absent, null or of a wrong type is None.
 
     ``max_output`` is in tokens, and 0 or less asks for no limit. ``messages`` is any JSON: it is checked when it is
-    translated, so that a fault can be answered.
+    translated, so that a fault can be answered. ``request_timeout_time`` is how long the asker waits, in seconds, at
+    gateways that tell.
     """
 
     job_id: LenientText = None
@@ -124,6 +125,7 @@ class JobData(WireMessage):
     messages: Any = Field(default=None, repr=False)
     max_output: LenientWhole = None
     temperature: LenientNumber = None
+    request_timeout_time: LenientNumber = None
 
 
 class PollReply(WireMessage):
@@ -146,13 +148,15 @@ def _message_object(value: Any) -> Any:
 class ResultBody(WireMessage):
     """What a result says: the message, and for an ``error`` the reason, otherwise None.
 
-    A message that is a bare string is read as its content. Other fields are kept.
+    A message that is a bare string is read as its content. ``usage`` is this program's own addition (see
+    `node.protocol.translate.usage`), and any JSON where it comes from others. Other fields are kept.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     message: Annotated[AnswerMessage, BeforeValidator(_message_object)]
     error: str | None = None
+    usage: Any = None
 
 
 class ResultUpdate(WireMessage):

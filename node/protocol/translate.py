@@ -7,7 +7,7 @@ from typing import Any
 from node.domain.identity import NodeSpec
 from node.domain.ids import JobId
 from node.domain.jobs import ChatPayload, Job, MalformedPayload, Message
-from node.domain.results import Failure, FinishedJob, Points, Success
+from node.domain.results import Failure, FinishedJob, Generation, Points, Success
 from node.domain.secret import Secret
 from node.protocol.messages import (
     AnswerMessage,
@@ -68,7 +68,9 @@ def job(data: JobData) -> Job | None:
     if not data.job_id:
         return None
     receipt = {API_KEY: Secret(data.api_key)} if data.api_key else {}
-    return Job(job_id=JobId(data.job_id), payload=_payload(data), receipt=receipt)
+    wanted_s = data.request_timeout_time
+    limit_s = wanted_s if wanted_s is not None and wanted_s > 0 else None
+    return Job(job_id=JobId(data.job_id), payload=_payload(data), receipt=receipt, time_limit_s=limit_s)
 
 
 def _payload(data: JobData) -> ChatPayload | MalformedPayload:
@@ -107,14 +109,31 @@ def result_update(finished: FinishedJob) -> ResultUpdate:
     """
     api_key = finished.receipt.get(API_KEY, Secret("")).reveal()
     match finished.outcome:
-        case Success(generation):
-            body = ResultBody(message=AnswerMessage(content=_sendable(generation.text)))
+        case Success(Generation() as made):
+            body = ResultBody(message=AnswerMessage(content=_sendable(made.text)), usage=usage(made))
             return ResultUpdate(
-                job_id=finished.key.job, api_key=api_key, model_name=generation.model, result=body, status="success"
+                job_id=finished.key.job, api_key=api_key, model_name=made.model, result=body, status="success"
             )
+        case Success(output):
+            raise TypeError(f"the gateway hands out chats alone, and takes no {type(output).__name__}")
         case Failure(reason, model):
             body = ResultBody(message=AnswerMessage(), error=_sendable(reason))
             return ResultUpdate(job_id=finished.key.job, api_key=api_key, model_name=model, result=body, status="error")
+
+
+def usage(made: Generation) -> dict[str, int | float | str] | None:
+    """What the engine told of its work, None where it told nothing.
+
+    ``first_token_ms`` is from the engine's being asked to the first piece of the text.
+    """
+    told = {
+        "prompt_tokens": made.prompt_tokens,
+        "output_tokens": made.output_tokens,
+        "first_token_ms": None if made.first_token_s is None else round(made.first_token_s * 1000, 1),
+        "tokens_per_s": None if made.tokens_per_s is None else round(made.tokens_per_s, 2),
+        "finish_reason": None if made.finish_reason is None else _sendable(made.finish_reason),
+    }
+    return {name: value for name, value in told.items() if value is not None} or None
 
 
 def _sendable(text: str) -> str:

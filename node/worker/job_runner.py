@@ -13,8 +13,8 @@ from node.domain.errors import ExecutorError, StorageError
 from node.domain.events import Crash, JobClaimed, JobEnded, JobSkipped, ResultLost, ResultUnsafe
 from node.domain.identity import NodeSpec
 from node.domain.ids import JobKey, SourceId
-from node.domain.jobs import ChatPayload, Job, MalformedPayload
-from node.domain.results import Failure, FinishedJob, Success
+from node.domain.jobs import ChatPayload, EmbeddingPayload, Job, MalformedPayload, Payload
+from node.domain.results import Failure, FinishedJob, Generation, Success
 from node.ports.outbox import Keeping
 from node.runtime.interrupt import Interrupt, Interrupted
 from node.runtime.signals import Bell
@@ -156,27 +156,35 @@ class JobRunner:
                 return Failure(reason, model)
             case ChatPayload() as payload:
                 return await self._execute(open_job, self._capped(payload))
+            case EmbeddingPayload() as payload:
+                return await self._execute(open_job, payload)
             case payload:
                 assert_never(payload)
 
-    async def _execute(self, open_job: _OpenJob, payload: ChatPayload) -> Success | Failure:
+    async def _execute(self, open_job: _OpenJob, payload: Payload) -> Success | Failure:
         if self._stop_reason:
             return Failure(self._stop_reason, payload.model)
         try:
             with open_job.interrupt:
-                open_job.interrupt.trigger_in(self._around.policy.job_deadline_s)
-                generation = await self._around.executor.execute(payload)
+                open_job.interrupt.trigger_in(self._time_limit_s(open_job.job))
+                output = await self._around.executor.execute(payload)
         except Interrupted:
-            return Failure(self._reason_for_end(), payload.model)
+            return Failure(self._reason_for_end(open_job.job), payload.model)
         except ExecutorError as error:
             return Failure(str(error), payload.model)
         except Exception as error:  # noqa: BLE001 - a defect in an executor must not leave the job unanswered
             self._around.events.emit(crash(f"job {open_job.key.job}", error, self._spec.node_id))
             return Failure("the node failed on this job", payload.model)
-        return Success(generation)
+        return Success(output)
 
-    def _reason_for_end(self) -> str:
-        return self._stop_reason or f"not done within {self._around.policy.job_deadline_s:g} s"
+    def _reason_for_end(self, job: Job) -> str:
+        return self._stop_reason or f"not done within {self._time_limit_s(job):g} s"
+
+    def _time_limit_s(self, job: Job) -> float:
+        policy = self._around.policy
+        if job.time_limit_s is None or not policy.heeds_job_limits:
+            return policy.job_deadline_s
+        return min(policy.job_deadline_s, job.time_limit_s)
 
     def _capped(self, payload: ChatPayload) -> ChatPayload:
         ceiling = self._around.policy.default_max_output
@@ -202,10 +210,9 @@ class JobRunner:
 
 def _ended_event(finished: FinishedJob, took_s: float) -> JobEnded:
     match finished.outcome:
-        case Success(generation):
-            return JobEnded(
-                finished.key, generation.executor, generation.model, took_s, output_tokens=generation.output_tokens
-            )
+        case Success(output):
+            tokens = output.output_tokens if isinstance(output, Generation) else None
+            return JobEnded(finished.key, output.executor, output.model, took_s, output_tokens=tokens)
         case Failure(reason, model):
             return JobEnded(finished.key, "", model, took_s, output_tokens=None, error=reason)
         case outcome:

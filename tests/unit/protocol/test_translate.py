@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from node.domain.identity import Hardware, Identity, NodeSpec
 from node.domain.ids import AccountId, JobId, JobKey, NodeId, SourceId
 from node.domain.jobs import ChatPayload, Job, MalformedPayload, Message
-from node.domain.results import Failure, FinishedJob, Generation, Points, Success
+from node.domain.results import Embeddings, Failure, FinishedJob, Generation, Points, Success
 from node.domain.secret import Secret
 from node.domain.verdict import Ruling
 from node.protocol import translate
@@ -173,6 +173,31 @@ def test_a_success() -> None:
         "result": {"message": {"role": "assistant", "content": "hi"}},
         "status": "success",
     }
+
+
+def test_a_success_tells_what_the_engine_told() -> None:
+    made = Generation("hi", "m", "ollama", 7, 3, "half of \ud83d", first_token_s=0.12345, tokens_per_s=41.678)
+    assert finished(Success(made))["result"]["usage"] == {
+        "prompt_tokens": 7,
+        "output_tokens": 3,
+        "first_token_ms": 123.5,
+        "tokens_per_s": 41.68,
+        "finish_reason": "half of ?",
+    }
+
+
+def test_embeddings_are_not_the_gateways() -> None:
+    with pytest.raises(TypeError, match="Embeddings"):
+        finished(Success(Embeddings(((0.5,),), "m", "ollama")))
+
+
+@pytest.mark.parametrize(
+    ("sent", "taken"), [(60, 60.0), (0, None), (-1, None), (None, None), ("60", None), (1e400, None)]
+)
+def test_how_long_the_asker_waits(sent: object, taken: float | None) -> None:
+    found = translate.job(JobData.model_validate({"job_id": "j", "request_timeout_time": sent}))
+    assert found is not None
+    assert found.time_limit_s == taken
 
 
 def test_a_failure_says_why_and_has_no_content() -> None:

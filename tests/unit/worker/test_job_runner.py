@@ -192,6 +192,24 @@ async def test_what_is_stopped_is_answered_and_so_is_what_comes_after() -> None:
     assert len(bench.executor.seen) == 2
 
 
+@pytest.mark.parametrize(
+    ("asker_s", "heeded", "ends_s"), [(None, True, 230), (60, True, 60), (900, True, 230), (60, False, 230)]
+)
+def test_a_job_is_given_up_when_its_asker_waits_no_longer(asker_s: float | None, heeded: bool, ends_s: float) -> None:
+    @in_virtual_time
+    async def scenario() -> None:
+        bench = Bench(policy=replace(POLICY, job_deadline_s=230, heeds_job_limits=heeded))
+        bench.executor.plan(NEVER)
+        running = runner(bench)
+        running.start(replace(job("a"), time_limit_s=asker_s), SOURCE)
+        await asyncio.sleep(ends_s - 1)
+        assert running.busy == 1
+        await asyncio.sleep(2)
+        assert error_of(bench, "a") == f"not done within {ends_s} s"
+
+    scenario()
+
+
 @pytest.mark.parametrize("end_of", ["deadline", "stop"])
 def test_a_job_that_ends_in_the_very_turn_of_its_end_is_answered_once(end_of: str) -> None:
     @in_virtual_time
