@@ -73,7 +73,7 @@ format: install-dev ## put the code into its form
 lock: ## pin the versions of all dependencies anew
 	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/pip install --quiet --upgrade pip
-	$(VENV)-lock/bin/pip install --quiet '.[dev,mutation]'
+	$(VENV)-lock/bin/pip install --quiet '.[dev,mutation,engine-tests]'
 	$(VENV)-lock/bin/pip freeze --exclude llm-worker-node > constraints.txt
 	rm -rf $(VENV)-lock build *.egg-info
 

@@ -213,7 +213,8 @@ class EngineChanged(NamedTuple):
 class EngineCalled(NamedTuple):
     """An engine answered a request, failed at it or was cut off; ``error`` is empty when it answered.
 
-    ``output_tokens`` is None where it does not tell. That nobody is there to ask is told by `EngineChanged`.
+    Token counts are None where it does not tell, ``first_token_s`` where no piece of text came. ``is_overload`` says
+    that it failed for being full. That nobody is there to ask is told by `EngineChanged`.
     """
 
     engine: str
@@ -221,6 +222,52 @@ class EngineCalled(NamedTuple):
     took_s: float
     output_tokens: int | None
     error: str = ""
+    prompt_tokens: int | None = None
+    first_token_s: float | None = None
+    is_overload: bool = False
+
+
+class BreakerChanged(NamedTuple):
+    """The circuit before an engine's model moved to ``state``: "closed" (jobs pass), "open" or "half-open"."""
+
+    engine: str
+    model: str
+    state: str
+    reason: str = ""
+
+
+class FellBack(NamedTuple):
+    """A job for one model was given to another, by a declared rule; ``reason`` is why the first did not run it."""
+
+    asked: str
+    tried: str
+    reason: str
+
+
+class RuleBroken(NamedTuple):
+    """A job was refused by one of the operator's own rules, named as the settings name it."""
+
+    rule: str
+    model: str
+
+
+class ModelMoved(NamedTuple):
+    """A model was pulled, loaded or unloaded (``action``), or that failed and ``error`` is not empty."""
+
+    engine: str
+    model: str
+    action: str
+    took_s: float
+    error: str = ""
+
+
+class ModelPulling(NamedTuple):
+    """How far the download of a model is, in bytes, told a few times a minute; ``total`` is None while unknown."""
+
+    engine: str
+    model: str
+    completed: int
+    total: int | None
 
 
 class Notice(NamedTuple):
@@ -264,6 +311,11 @@ Event: TypeAlias = (
     | ProxyAssigned
     | EngineChanged
     | EngineCalled
+    | BreakerChanged
+    | FellBack
+    | RuleBroken
+    | ModelMoved
+    | ModelPulling
     | Notice
     | Crash
 )

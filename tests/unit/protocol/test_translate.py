@@ -16,7 +16,7 @@ from node.domain.results import Embeddings, Failure, FinishedJob, Generation, Po
 from node.domain.secret import Secret
 from node.domain.verdict import Ruling
 from node.protocol import translate
-from node.protocol.messages import PointsReply, PollReply, ResultUpdate
+from node.protocol.messages import JobData, PointsReply, PollReply, ResultUpdate
 from node.protocol.routes import Step
 from node.protocol.verdict import judge
 
