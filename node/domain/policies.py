@@ -112,6 +112,8 @@ class NodePolicy:
     """Jobs at the same time."""
     poll_cycle_s: float = 5.0
     """From the start of a poll that brought nothing to the start of the next."""
+    burst: int = 0
+    """Jobs claimed one right after the other, after which a cycle is waited; 0: as many as there are slots for."""
     poll_jitter: float = 0.1
     """Share of the cycle (0 to 1) by which it is shortened or lengthened at most."""
     poll_failures: int = 5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from node.domain.secret import Secret
 from node.settings.model import Settings
+from node.settings.vocabulary import Milliseconds
 
 ENV_PREFIX: Final = "LLM_NODE_"
 ENV_DELIMITER: Final = "__"
@@ -27,7 +28,8 @@ class SettingInfo:
     """What there is to know about a setting.
 
     ``name`` is ``section.key``, or the key alone for the few that are in no section. ``env_names`` are the
-    names it may be given by in the environment, the strongest first. ``unit`` is a word for people, empty where
+    names it may be given by in the environment, the strongest first, ``in_ms`` those among them whose
+    numbers are milliseconds. ``unit`` is a word for people, empty where
     there is none to tell. ``low`` and ``high`` are the bounds, both included, None where there is none. ``choices``
     are the words that a choice, or a list of choices, may hold. ``flag`` is the option that stands for it, empty
     where ``--set`` alone does.
@@ -39,6 +41,7 @@ class SettingInfo:
     default: object
     env_names: tuple[str, ...]
     unit: str = ""
+    in_ms: tuple[str, ...] = ()
     flag: str = ""
     low: float | None = None
     high: float | None = None
@@ -54,6 +57,10 @@ class SettingInfo:
     def key(self) -> str:
         """Its name within its table."""
         return self.name.rpartition(".")[2]
+
+    def env_label(self, name: str) -> str:
+        """One of its ``env_names`` for people, with the unit that it counts in where that is its own."""
+        return f"{name} (in ms)" if name in self.in_ms else name
 
     @property
     def flag_label(self) -> str:
@@ -89,23 +96,25 @@ def _models() -> Iterator[tuple[str, type[BaseModel]]]:
             yield name, type(field.default)
 
 
-def _describe(name: str, field: FieldInfo) -> SettingInfo:
-    extra = field.json_schema_extra
+def _describe(name: str, info: FieldInfo) -> SettingInfo:
+    extra = info.json_schema_extra
     about: Mapping[str, Any] = extra if isinstance(extra, dict) else {}
-    kind, choices = _kind(field.annotation)
+    kind, choices = _kind(info.annotation)
+    variables: Sequence[str | Milliseconds] = about.get("env", ())
     uniform = ENV_PREFIX + name.replace(".", ENV_DELIMITER).upper()
     return SettingInfo(
         name=name,
-        description=field.description or "",
+        description=info.description or "",
         kind=kind,
-        default=field.default,
-        env_names=(uniform, about["env"]) if about.get("env") else (uniform,),
+        default=info.default,
+        env_names=(uniform, *(name if isinstance(name, str) else name.name for name in variables)),
+        in_ms=tuple(name.name for name in variables if isinstance(name, Milliseconds)),
         unit=about.get("unit", ""),
         flag=about.get("flag", ""),
-        low=next((float(str(part.ge)) for part in field.metadata if isinstance(part, Ge)), None),
-        high=next((float(str(part.le)) for part in field.metadata if isinstance(part, Le)), None),
+        low=next((float(str(part.ge)) for part in info.metadata if isinstance(part, Ge)), None),
+        high=next((float(str(part.le)) for part in info.metadata if isinstance(part, Le)), None),
         choices=choices,
-        secret=field.annotation is Secret,
+        secret=info.annotation is Secret,
     )
 
 

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from node.settings.sections.engines import (
+    BreakerSettings,
+    EnginesSettings,
+    ModelSettings,
+    OpenAiSettings,
+    RuleSettings,
+)
 from node.settings.sections.execution import ExecutorSettings, OllamaSettings, StoredSettings, SyntheticSettings
 from node.settings.sections.fleet import FleetSettings, NodeSettings, ProxySettings, StopSettings
 from node.settings.sections.gateway import (
@@ -18,8 +25,19 @@ from node.settings.sections.gateway import (
     TimeoutSettings,
 )
 from node.settings.sections.keeping import LoggingSettings, OutboxSettings
+from node.settings.sections.production import (
+    EventSettings,
+    GateSettings,
+    HealthSettings,
+    IdentitySettings,
+    TracingSettings,
+    WorkerSettings,
+)
 from node.settings.sections.sandbox import SandboxSettings, WorkloadSettings
 from node.settings.vocabulary import FilePath, setting
+
+_SPARE_S: Final = 1.0
+_SHORTEST_JOB_S: Final = 0.1
 
 
 class Settings(BaseSettings):
@@ -52,6 +70,17 @@ class Settings(BaseSettings):
     stored: StoredSettings = StoredSettings()
     ollama: OllamaSettings = OllamaSettings()
     synthetic: SyntheticSettings = SyntheticSettings()
+    identity: IdentitySettings = IdentitySettings()
+    worker: WorkerSettings = WorkerSettings()
+    engines: EnginesSettings = EnginesSettings()
+    openai: OpenAiSettings = OpenAiSettings()
+    models: ModelSettings = ModelSettings()
+    breaker: BreakerSettings = BreakerSettings()
+    rules: RuleSettings = RuleSettings()
+    gates: GateSettings = GateSettings()
+    health: HealthSettings = HealthSettings()
+    tracing: TracingSettings = TracingSettings()
+    events: EventSettings = EventSettings()
     outbox: OutboxSettings = OutboxSettings()
     logging: LoggingSettings = LoggingSettings()
     sandbox: SandboxSettings = SandboxSettings()
@@ -79,6 +108,11 @@ class Settings(BaseSettings):
         if not isinstance(init_settings, InitSettingsSource):
             return (init_settings,)
         return tuple(InitSettingsSource(settings_cls, dict(layer)) for layer in init_settings.init_kwargs["layers"])
+
+    @property
+    def longest_job_s(self) -> float:
+        """The longest that a job may take for its result to come, after one failed sending, before its lease ends."""
+        return max(_SHORTEST_JOB_S, self.lease_s - 2 * self.timeouts.result_s - _SPARE_S)
 
     @property
     def lease_s(self) -> float:

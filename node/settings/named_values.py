@@ -14,6 +14,7 @@ from node.settings.catalogue import ENV_DELIMITER, ENV_PREFIX, catalogue
 from node.settings.explain import closest
 from node.settings.layers import Given, Layer, Origin, OriginKind
 from node.settings.text_file import printable, read_text
+from node.settings.vocabulary import Milliseconds
 
 CONFIG_VARIABLE: Final = f"{ENV_PREFIX}CONFIG"
 """Names the settings file where no flag does."""
@@ -104,7 +105,8 @@ def _layer(variables: Iterable[tuple[str, str, Origin]]) -> Layer:
             continue
         name, rank = known[variable]
         if value.strip() and rank <= ranks.get(name, rank):
-            given[name], ranks[name] = Given(value, origin), rank
+            in_ms = variable in catalogue()[name].in_ms
+            given[name], ranks[name] = Given(Milliseconds.to_seconds(value) if in_ms else value, origin), rank
     return Layer(given, tuple(faults))
 
 

@@ -100,7 +100,7 @@ def write_starter_files(cwd: Path, *, overwrite: bool = False) -> tuple[Path, ..
 def _entry(info: SettingInfo) -> str:
     about = info.description
     if len(info.env_names) > 1:
-        about += f" Variable: {', '.join(info.env_names[1:])}."
+        about += f" Variable: {', '.join(map(info.env_label, info.env_names[1:]))}."
     if info.flag:
         about += f" Option: {info.flag}."
     return f"{_comment(about)}{info.key} = {toml_value(info.default)}{_facts(info)}\n"
@@ -115,7 +115,10 @@ def _facts(info: SettingInfo) -> str:
 def _variable(info: SettingInfo) -> str:
     value = info.default
     items = ",".join(map(str, value)) if isinstance(value, tuple) else toml_value(value).strip('"')
-    return f"#{info.env_names[-1]}={items}"
+    name = info.env_names[min(1, len(info.env_names) - 1)]
+    if name in info.in_ms and isinstance(value, int | float):
+        items = f"{value * 1000:g}"
+    return f"#{name}={items}"
 
 
 def _comment(text: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -14,6 +16,10 @@ from node.domain.secret import Secret
 from node.settings.text_file import is_utf8
 
 DAY_S: Final = 24 * 3600.0
+
+
+Names: TypeAlias = "str | Milliseconds | Sequence[str | Milliseconds]"
+"""Names in the environment, the strongest first."""
 
 
 class Section(BaseModel):
@@ -28,6 +34,21 @@ class Section(BaseModel):
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Milliseconds:
+    """A name in the environment whose numbers are milliseconds, where the setting has seconds."""
+
+    name: str
+
+    @staticmethod
+    def to_seconds(text: str) -> str:
+        """The number in seconds; a text that is no number stays as it is, to be refused as such."""
+        try:
+            return repr(float(text) / 1000)
+        except ValueError:
+            return text
+
+
 def setting(
     default: object,
     description: str,
@@ -35,20 +56,20 @@ def setting(
     unit: str = "",
     ge: float | None = None,
     le: float | None = None,
-    env: str = "",
+    env: Names = (),
     flag: str = "",
 ) -> Any:
     """A setting: its default, what it does, its unit and bounds (both included).
 
-    ``env`` is a name that it may be given by in the environment besides the uniform one, ``flag`` the option
-    of the command line that stands for it.
+    ``env`` are names that it may be given by in the environment besides the uniform one, the strongest first;
+    ``flag`` is the option of the command line that stands for it.
     """
-    about: dict[str, Any] = {"unit": unit, "env": env, "flag": flag}
+    about: dict[str, Any] = {"unit": unit, "env": (env,) if isinstance(env, str | Milliseconds) else env, "flag": flag}
     return Field(default, description=description, ge=ge, le=le, json_schema_extra=about)
 
 
 def seconds(
-    default: float, description: str, *, ge: float = 0.0, le: float = DAY_S, env: str = "", flag: str = ""
+    default: float, description: str, *, ge: float = 0.0, le: float = DAY_S, env: Names = (), flag: str = ""
 ) -> Any:
     """A `setting` that is a time in seconds, from 0 to a day unless said otherwise."""
     return setting(float(default), description, unit="seconds", ge=ge, le=le, env=env, flag=flag)
@@ -127,6 +148,23 @@ def _base_url_or_empty(value: str) -> str:
     return _base_url(value) if value.strip() else ""
 
 
+def engine_entry(text: str) -> tuple[str, str, str]:
+    """Name, kind and base address of an engine that is written as ``NAME=KIND:URL``.
+
+    Raises:
+        ValueError: it is not written like that.
+    """
+    match = re.fullmatch(r"(?P<name>[A-Za-z0-9][\w.-]{0,62})=(?P<kind>ollama|openai):(?P<url>https?://.+)", text)
+    if match is None:
+        raise ValueError("not of the form NAME=KIND:URL, such as gpu0=ollama:http://127.0.0.1:11434")
+    return match["name"], match["kind"], _base_url(match["url"])
+
+
+def _engine(value: str) -> str:
+    engine_entry(value)
+    return value
+
+
 def _secret(value: object) -> object:
     return Secret(_clean(value.strip())) if isinstance(value, str) else value
 
@@ -162,10 +200,16 @@ GoDuration: TypeAlias = Annotated[Text, AfterValidator(_go_duration)]
 Paths: TypeAlias = Annotated[tuple[FilePath, ...], BeforeValidator(_split)]
 """A list; this and other lists may be given as one text, its items separated by commas."""
 
+Texts: TypeAlias = Annotated[tuple[Text, ...], BeforeValidator(_split)]
+
+EngineEntries: TypeAlias = Annotated[tuple[Annotated[Text, AfterValidator(_engine)], ...], BeforeValidator(_split)]
+"""Engines as ``NAME=KIND:URL``; see `engine_entry`."""
+
 BaseUrls: TypeAlias = Annotated[tuple[BaseUrl, ...], BeforeValidator(_split)]
 
 ExecutorName: TypeAlias = Literal["stored", "ollama", "synthetic"]
 Executors: TypeAlias = Annotated[tuple[ExecutorName, ...], BeforeValidator(_split), Field(min_length=1)]
 LogLevel: TypeAlias = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
 ProxyAssignment: TypeAlias = Annotated[Literal["auto", "roster", "none"], BeforeValidator(_lower)]
+FallbackUse: TypeAlias = Annotated[Literal["owned", "always", "never"], BeforeValidator(_lower)]
 Thinking: TypeAlias = Annotated[Literal["default", "on", "off"], BeforeValidator(_lower)]

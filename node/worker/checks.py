@@ -1,4 +1,6 @@
-"""What a node does now and then while it is in session: tell its models anew, ask for its points."""
+"""What a node does now and then while it is in session: tell its models anew, and at once when they change; ask for its
+points.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +17,28 @@ _Check = Callable[[], Awaitable[None]]
 
 
 class Checks:
-    """The periodic checks of one session, in a heap of due times (the loop's time)."""
+    """The periodic checks of one session, in a heap of due times (the loop's time).
 
-    def __init__(self, spec: NodeSpec, around: Surroundings, membership: Membership) -> None:
+    ``told`` are the models that were announced at its beginning.
+    """
+
+    def __init__(self, spec: NodeSpec, around: Surroundings, membership: Membership, told: tuple[str, ...]) -> None:
         self._spec = spec
         self._around = around
         self._membership = membership
+        self._told = told
         self._heap: list[tuple[float, str, _Check]] = []
-        self._schedule("models", self._announce_models, around.policy.models_update.draw(around.random))
+        self._schedule("models", self._announce_again, around.policy.models_update.draw(around.random))
         self._schedule("points", self._check_points, around.policy.points_check_s)
 
     @property
     def due(self) -> float:
-        """When the next check is due."""
-        return self._heap[0][0]
+        """When the next check is due: long since, while other models are on offer than were announced."""
+        return self._heap[0][0] if self._offer == self._told else float("-inf")
+
+    @property
+    def _offer(self) -> tuple[str, ...]:
+        return self._around.offer.models(self._spec)
 
     async def run_due(self) -> None:
         """Run the check that is due first.
@@ -36,16 +46,24 @@ class Checks:
         Raises:
             StepFailed: it did not succeed; what that means for the session is in its subclass.
         """
+        if self._offer != self._told:
+            await self._announce()
+            return
         _, _, check = heapq.heappop(self._heap)
         await check()
 
     def _schedule(self, name: str, check: _Check, delay_s: float) -> None:
         heapq.heappush(self._heap, (self._around.clock.monotonic() + delay_s, name, check))
 
-    async def _announce_models(self) -> None:
-        await self._membership.announce(self._spec.models)
-        self._around.events.emit(ModelsAnnounced(self._spec.node_id, self._spec.models))
-        self._schedule("models", self._announce_models, self._around.policy.models_update.draw(self._around.random))
+    async def _announce(self) -> None:
+        models = self._offer
+        await self._membership.announce(models)
+        self._told = models
+        self._around.events.emit(ModelsAnnounced(self._spec.node_id, models))
+
+    async def _announce_again(self) -> None:
+        await self._announce()
+        self._schedule("models", self._announce_again, self._around.policy.models_update.draw(self._around.random))
 
     async def _check_points(self) -> None:
         await tell_points(self._spec, self._around, self._membership)

@@ -185,7 +185,8 @@ class WorkerNode:
         self._around.proxies.report(self.node_id, ok=True)
         self._around.sender.attach(self.node_id, link.source)
         loop = self._loop = SessionLoop(
-            self._spec, self._around, link, self._runner, self._holds, self._bell, self._acting
+            *(self._spec, self._around, link, self._runner, self._holds, self._bell, self._acting),
+            told=self._startup.told,
         )
         try:
             await loop.run(lambda: self.life is Life.RUNNING)

@@ -15,7 +15,7 @@ from node.worker.surroundings import Surroundings
 class Poller:
     """The polls of one session.
 
-    After a job it polls again at once; with none it waits the rest of its cycle, with jitter; after a failed
+    After a job it polls again at once, until a burst is full; with none it waits the rest of its cycle, with jitter; after a failed
     poll it does so too and backs off beyond that, and too many failures in a row are a fault.
     """
 
@@ -24,6 +24,7 @@ class Poller:
         self._around = around
         self._source = source
         self._failures = 0
+        self._in_a_row = 0
         self.due = around.clock.monotonic()
         self.succeeded = False
         """Whether any poll of this session was answered."""
@@ -59,9 +60,14 @@ class Poller:
         now = clock.monotonic()
         self._failures = 0
         self.succeeded = True
-        self.due = now if job is not None else max(now, started + self._cycle_s())
+        self._in_a_row = 0 if job is None else self._in_a_row + 1
+        self.due = now if self._goes_on_at_once() else max(now, started + self._cycle_s())
         events.emit(PollEnded(self._node, now - started, None if job is None else job.job_id))
         return job
+
+    def _goes_on_at_once(self) -> bool:
+        burst = self._around.policy.burst
+        return self._in_a_row > 0 and (not burst or self._in_a_row % burst > 0)
 
     def wait_a_cycle(self) -> None:
         """Treat the last poll as one that brought nothing: a job that comes again and again must not set the pace."""

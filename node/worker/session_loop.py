@@ -27,7 +27,8 @@ _LOOK_S: Final = 1.0
 class SessionLoop:
     """What a node in session does, one thing at a time.
 
-    ``bell`` wakes it when something has changed; ``interrupt`` is entered around each poll and each check.
+    ``bell`` wakes it when something has changed; ``interrupt`` is entered around each poll and each check. ``told``
+    are the models that were announced at its beginning.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class SessionLoop:
         holds: Holds,
         bell: Bell,
         interrupt: Interrupt,
+        told: tuple[str, ...],
     ) -> None:
         self._around = around
         self._link = link
@@ -47,7 +49,7 @@ class SessionLoop:
         self._bell = bell
         self._interrupt = interrupt
         self._poller = Poller(spec.node_id, around, link.source)
-        self._checks = Checks(spec, around, link.membership)
+        self._checks = Checks(spec, around, link.membership, told)
         self.polling = False
         """Whether a poll is under way."""
 
@@ -64,11 +66,15 @@ class SessionLoop:
             StepFailed: a poll or a check failed in a way that ends the session.
             Interrupted: the interrupt ended what was under way.
         """
-        self._look_at_gates()
-        while goes_on():
-            await self._turn()
-            # Last, since it tells of changes, and those who hear of them may stop the node.
+        end_watch = self._around.offer.on_change(self._bell.ring)
+        try:
             self._look_at_gates()
+            while goes_on():
+                await self._turn()
+                # Last, since it tells of changes, and those who hear of them may stop the node.
+                self._look_at_gates()
+        finally:
+            end_watch()
 
     async def _turn(self) -> None:
         """Do what is due, or wait for what comes next."""

@@ -32,6 +32,8 @@ class Startup:
         self._around = around
         self._on_lost = on_lost
         self.link: Link | None = None
+        self.told: tuple[str, ...] = ()
+        """The models that were announced last."""
 
     async def run(self) -> Link:
         """Wait for the auth service and a good proxy, prove secret and identity, register, announce the models.
@@ -47,8 +49,10 @@ class Startup:
         await link.membership.check_secret()
         await link.membership.check_identity()
         await link.membership.register()
-        await link.membership.announce(self._spec.models)
-        self._around.events.emit(ModelsAnnounced(self._spec.node_id, self._spec.models))
+        models = self._around.offer.models(self._spec)
+        await link.membership.announce(models)
+        self.told = models
+        self._around.events.emit(ModelsAnnounced(self._spec.node_id, models))
         return link
 
     async def close(self) -> None:

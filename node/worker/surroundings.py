@@ -10,6 +10,7 @@ from node.ports.events import EventSink
 from node.ports.executor import Executor
 from node.ports.gates import AuthGate, ClaimGate, ProxyPool
 from node.ports.membership import LinkFactory
+from node.ports.offer import Declared, Offer
 from node.ports.outbox import ResultSender
 
 
@@ -28,3 +29,4 @@ class Surroundings:
     policy: NodePolicy = field(default_factory=NodePolicy)
     stop_policy: StopPolicy = field(default_factory=StopPolicy)
     claim_gates: tuple[ClaimGate, ...] = ()
+    offer: Offer = field(default_factory=Declared)

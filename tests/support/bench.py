@@ -20,6 +20,7 @@ from node.manager.supervisor import Supervisor
 from node.outbox.sender import Sender
 from node.ports.gates import AuthGate, ProxyPool
 from node.ports.membership import LinkFactory
+from node.ports.offer import Declared, Offer
 from node.runtime.signals import Signal
 from node.worker.node import WorkerNode
 from node.worker.surroundings import Surroundings
@@ -66,6 +67,7 @@ class Bench:
     policy: NodePolicy = POLICY
     stop_policy: StopPolicy = field(default_factory=StopPolicy)
     gates: tuple[SwitchedGate, ...] = ()
+    offer: Offer = field(default_factory=Declared)
     outbox_policy: OutboxPolicy = field(default_factory=OutboxPolicy)
     seed: int = 1
 
@@ -97,6 +99,7 @@ class Bench:
             policy=self.policy,
             stop_policy=self.stop_policy,
             claim_gates=self.gates,
+            offer=self.offer,
         )
 
     @property

@@ -240,6 +240,26 @@ class SwitchedGate:
     closed_because: str = ""
 
 
+class ChangingOffer:
+    """An offer that a test changes."""
+
+    def __init__(self, *models: str) -> None:
+        self._models = models
+        self.calls: list[Callable[[], object]] = []
+
+    def models(self, spec: NodeSpec) -> tuple[str, ...]:
+        return self._models
+
+    def on_change(self, call: Callable[[], object]) -> Callable[[], None]:
+        self.calls.append(call)
+        return lambda: self.calls.remove(call)
+
+    def change(self, *models: str) -> None:
+        self._models = models
+        for call in list(self.calls):
+            call()
+
+
 class SwitchedAuth(AlwaysHealthy):
     """An auth gate that can be held shut, or be held to be unhealthy though it is open."""
 

@@ -60,7 +60,9 @@ class StoredSettings(Section):
 class OllamaSettings(Section):
     """A local Ollama server."""
 
-    url: BaseUrl = setting("http://127.0.0.1:11434", "Base address of the server.", env="OLLAMA_API_URL")
+    url: BaseUrl = setting(
+        "http://127.0.0.1:11434", "Base address of the server.", env=("OLLAMA_BASE_URL", "OLLAMA_API_URL")
+    )
     model_override: Text = setting(
         "", "Model to run whatever a job asks for; the result names the one that ran. Empty: the job's own."
     )

@@ -46,6 +46,13 @@ class NodeSettings(Section):
         ge=0,
         le=1,
     )
+    burst: Whole = setting(
+        _NODE.burst,
+        "Jobs that a node claims one right after the other before it waits a cycle. 0: as many as it has slots for, in"
+        " `node` worker.batch_size.",
+        ge=0,
+        le=10_000,
+    )
     poll_failures: Whole = setting(
         _NODE.poll_failures, "Failed polls in a row after which a node ends its session and recovers.", ge=1, le=1000
     )

@@ -65,7 +65,7 @@ class LoggingSettings(Section):
     """What is logged, and how. Secrets are masked whatever is set here."""
 
     level: LogLevel = setting(
-        "info", "Least weight of what is logged: debug, info, warning or error.", flag="--log-level"
+        "info", "Least weight of what is logged: debug, info, warning or error.", flag="--log-level", env="LOG_LEVEL"
     )
     json_lines: bool = setting(
         default=False, description="Write JSON, an object a line, instead of text.", flag="--json-logs"
@@ -75,3 +75,6 @@ class LoggingSettings(Section):
     )
     rotate_count: Whole = setting(5, "Log files of a kind that are kept beside the one being written.", ge=0, le=1000)
     prompts: bool = setting(default=False, description="Log prompts and answers as well.")
+    debug: bool = setting(
+        default=False, description="Log everything, and tracebacks of defects on the console.", env="ENABLE_DEBUG_MODE"
+    )

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from node.domain.errors import InvalidInput
+from node.domain.secret import Secret
 from node.settings.catalogue import SettingInfo, catalogue
 from node.settings.checks import value_of
 from tests.unit.settings.conftest import Faults, Load
@@ -13,6 +15,7 @@ from tests.unit.settings.conftest import Faults, Load
 KNOWN_NAMES = {
     "API_GATEWAY_URL": ("gateway.url", "https://gateway.example", "https://gateway.example"),
     "API_AUTH_URL": ("gateway.auth_url", "https://auth.example", "https://auth.example"),
+    "OLLAMA_BASE_URL": ("ollama.url", "http://gpu:11434", "http://gpu:11434"),
     "OLLAMA_API_URL": ("ollama.url", "http://gpu:11434", "http://gpu:11434"),
     "MIN_START_DELAY": ("fleet.min_start_delay_s", "2.5", 2.5),
     "MAX_START_DELAY": ("fleet.max_start_delay_s", "500", 500.0),
@@ -23,6 +26,36 @@ KNOWN_NAMES = {
     "MODELS_UPDATE_MAX": ("fleet.models_update_max_s", "15840", 15840.0),
     "POINTS_CHECK_INTERVAL": ("fleet.points_check_s", "15840", 15840.0),
     "STATUS_REPORT_INTERVAL": ("fleet.status_report_s", "60", 60.0),
+    "NODE_ID": ("identity.id", "n1", "n1"),
+    "NODE_SECRET": ("identity.secret", "hush", Secret("hush")),
+    "NODE_SECRET_FILE": ("identity.secret_file", "run/secret", Path("run/secret")),
+    "ACCOUNT_ID": ("identity.account_id", "a1", "a1"),
+    "NODE_PUB_KEY": ("identity.pub_key", "0xabc", "0xabc"),
+    "NODE_PROXY": ("identity.proxy", "user:word@proxy:1", Secret("user:word@proxy:1")),
+    "WORKER_ID": ("worker.id", "gpu-7", "gpu-7"),
+    "WORKER_CONCURRENCY": ("worker.slots", "3", 3),
+    "WORKER_BATCH_SIZE": ("worker.batch_size", "20", 20),
+    "WORKER_TIMEOUT": ("worker.timeout_s", "300000", 300.0),
+    "OLLAMA_TIMEOUT": ("engines.timeout_s", "1500", 1.5),
+    "OLLAMA_MAX_RETRIES": ("engines.retries", "5", 5),
+    "OPENAI_BASE_URL": ("openai.url", "http://vllm:8000/v1", "http://vllm:8000/v1"),
+    "OPENAI_API_KEY": ("openai.api_key", "sk-1", Secret("sk-1")),
+    "ENABLE_CIRCUIT_BREAKER": ("breaker.enabled", "false", False),
+    "CIRCUIT_BREAKER_THRESHOLD": ("breaker.failures", "9", 9),
+    "CIRCUIT_BREAKER_TIMEOUT": ("breaker.open_s", "30000", 30.0),
+    "ALLOWED_MODELS": ("models.allowed", "llama3*, gemma2:2b", ("llama3*", "gemma2:2b")),
+    "MODEL_PRELOAD_ENABLED": ("models.preload_enabled", "no", False),
+    "MODEL_PRELOAD_LIST": ("models.preload", "a,b", ("a", "b")),
+    "MODEL_MEMORY_THRESHOLD": ("models.memory_threshold", "0.7", 0.7),
+    "LOG_LEVEL": ("logging.level", "WARNING", "warning"),
+    "ENABLE_DEBUG_MODE": ("logging.debug", "true", True),
+    "PERFORMANCE_SAMPLE_RATE": ("tracing.sample_rate", "0.5", 0.5),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ("tracing.url", "http://otel:4318", "http://otel:4318"),
+    "HEALTH_HOST": ("health.host", "0.0.0.0", "0.0.0.0"),
+    "HEALTH_PORT": ("health.port", "9000", 9000),
+    "KAFKA_BROKERS": ("events.kafka", "k1:9092,k2:9092", ("k1:9092", "k2:9092")),
+    "KAFKA_TOPIC": ("events.topic", "nodes", "nodes"),
+    "ERROR_WEBHOOK_URL": ("events.webhook", "https://hook/x", Secret("https://hook/x")),
 }
 
 
@@ -53,6 +86,8 @@ def _other_value(info: SettingInfo) -> str:
             return "no" if info.default else "yes"
         case "choice":
             return next(word for word in info.choices if word != info.default).upper()
+        case "list" if info.name == "engines.list":
+            return "gpu0=ollama:http://one.example"
         case "list" if info.choices:
             return info.choices[-1]
         case "list":
@@ -85,6 +120,17 @@ def test_the_uniform_name_is_stronger_than_the_short_one(load_here: Load) -> Non
     both = {"LLM_NODE_GATEWAY__URL": "http://uniform", "API_GATEWAY_URL": "http://short"}
     for environ in (both, dict(reversed(both.items()))):
         assert load_here(environ=environ).settings.gateway.url == "http://uniform"
+
+
+def test_of_two_well_known_names_the_first_wins(load_here: Load) -> None:
+    both = {"OLLAMA_API_URL": "http://second", "OLLAMA_BASE_URL": "http://first"}
+    for environ in (both, dict(reversed(both.items()))):
+        assert load_here(environ=environ).settings.ollama.url == "http://first"
+
+
+def test_a_number_of_milliseconds_that_is_none_is_told_as_it_was_written(load_here: Load) -> None:
+    with pytest.raises(InvalidInput, match=r"environment WORKER_TIMEOUT.*'5m'"):
+        load_here(environ={"WORKER_TIMEOUT": "5m"})
 
 
 def test_lists_are_separated_by_commas(load_here: Load) -> None:

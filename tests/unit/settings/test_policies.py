@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
+import pytest
+
 from node.domain.policies import NodePolicy, OutboxPolicy, ProxyPolicy, Range
 from node.settings.catalogue import catalogue
 from node.settings.model import Settings
@@ -60,6 +62,18 @@ def test_the_echo_address_of_the_sandbox_gives_way_to_the_operators() -> None:
     assert to_policies(Settings()).proxy.echo_url == ProxyPolicy().echo_url
     assert to_policies(Settings(), echo_url="http://127.0.0.1:1/ip").proxy.echo_url == "http://127.0.0.1:1/ip"
     assert to_policies(own, echo_url="http://127.0.0.1:1/ip").proxy.echo_url == "http://mine/ip"
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "lease_s", "deadline_s"), [(0, 300, 230), (100, 300, 100), (300, 300, 239), (300, 600, 300)]
+)
+def test_a_workers_time_out_is_held_to_the_lease(
+    load_here: Load, asked_s: float, lease_s: float, deadline_s: float
+) -> None:
+    settings = load_here(flags={"sandbox.lease_s": lease_s, "worker.timeout_s": asked_s}).settings
+    policy = to_policies(settings).node
+    assert policy.job_deadline_s == deadline_s
+    assert policy.heeds_job_limits is (asked_s == 0)
 
 
 def test_values_in_other_units() -> None:

@@ -27,7 +27,7 @@ from node.domain.presence import Presence
 from node.domain.states import Hold, Life
 from node.ports.outbox import Keeping
 from tests.support.bench import POLICY, Bench, LedNode, job, jobs, led_node, malformed, until
-from tests.support.script import NEVER, After, ScriptedExecutor, SwitchedGate
+from tests.support.script import NEVER, After, ChangingOffer, ScriptedExecutor, SwitchedGate
 from tests.support.virtual_time import in_virtual_time
 
 
@@ -71,6 +71,16 @@ async def test_after_a_job_it_polls_again_at_once() -> None:
         assert [event.job for event in bench.events.of(PollEnded)] == ["a", "b", "c", None]
         # The slot was taken meanwhile: no poll is late for that.
         assert [event.lateness_s for event in bench.events.of(PollStarted)] == pytest.approx([0] * 4, abs=1e-6)
+
+
+@in_virtual_time
+async def test_a_burst_has_an_end() -> None:
+    bench = Bench(policy=replace(POLICY, slots=100, burst=3))
+    bench.script.plan("poll", *jobs("abcdefg"))
+    async with led_node(bench):
+        await asyncio.sleep(30)
+    waits = gaps(bench.script.times("poll"))[:8]
+    assert [wait > 4 for wait in waits] == [False, False, True, False, False, True, False, True]
 
 
 @in_virtual_time
@@ -285,6 +295,37 @@ async def test_models_and_points_are_checked_at_their_intervals() -> None:
         assert gaps(bench.script.times("points")) == pytest.approx([50] * 59)
         assert len(bench.events.of(PointsChecked)) == 60
         assert len(bench.events.of(ModelsAnnounced)) == len(between) + 1
+
+
+@in_virtual_time
+async def test_models_are_told_at_once_when_they_change() -> None:
+    offer = ChangingOffer("a", "b")
+    bench = Bench(offer=offer)
+    async with led_node(bench) as led:
+        await until(lambda: led.node.life is Life.RUNNING)
+        await asyncio.sleep(11)
+        assert [event.models for event in bench.events.of(ModelsAnnounced)] == [("a", "b")]
+        changed_at = bench.now
+        offer.change("a")
+        await asyncio.sleep(1)
+        assert [event.models for event in bench.events.of(ModelsAnnounced)] == [("a", "b"), ("a",)]
+        assert bench.script.times("models")[-1] == pytest.approx(changed_at, abs=0.01)
+        offer.change("a")
+        await asyncio.sleep(30)
+        assert bench.script.steps.count("models") == 2
+    assert offer.calls == [], "nobody listens who is not in session"
+
+
+@in_virtual_time
+async def test_a_change_while_the_models_are_told_is_told_too() -> None:
+    offer = ChangingOffer("a")
+    bench = Bench(offer=offer)
+    bench.script.plan("models", After(5))
+    async with led_node(bench):
+        await until(lambda: "models" in bench.script.steps)
+        offer.change("b")
+        await asyncio.sleep(10)
+        assert [event.models for event in bench.events.of(ModelsAnnounced)] == [("a",), ("b",)]
 
 
 @in_virtual_time
