@@ -107,7 +107,8 @@ class _Inflating:
             except zlib.error as error:
                 raise BrokenReply("the compressed body is damaged") from error
             piece = inflate.unconsumed_tail
-            is_more = bool(piece) or len(plain) == _BLOCK_BYTES
+            # What follows the end stays in the tail, and would be offered for ever.
+            is_more = not inflate.eof and (bool(piece) or len(plain) == _BLOCK_BYTES)
             yield plain
         if inflate.unused_data:
             raise BrokenReply("bytes follow the end of the compressed body")

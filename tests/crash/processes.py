@@ -96,13 +96,15 @@ class Programs:
                 stdout=file,
                 stderr=asyncio.subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_end_with_parent if _LIBC else None,  # one system call, and no lock
+                preexec_fn=_set_free,  # a few system calls, and no lock
             )
         program = Program(process, output)
         self._started = [other for other in self._started if other.returncode is None] + [program]
         return program
 
 
-def _end_with_parent() -> None:
+def _set_free() -> None:
+    """In the new process: end with the harness, and heed SIGINT also where the harness runs in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
