@@ -24,7 +24,9 @@
     │   └── StepFault               attempts used up, an answer that ends the session, or the node is stopping
     ├── ExecutorError           a job could not be executed
     │   ├── Declined                not this executor's: the next may try
+    │   ├── Refused                 the operator's rules do not allow the job
     │   ├── EngineFailed            the engine said so, or broke off
+    │   │   └── EngineRefused           … to this job, and would say so again
     │   └── EngineOverloaded        the engine is full; not a failure of it
     └── StorageError
         ├── StorageInUse            another process holds the file
@@ -153,8 +155,16 @@ class Declined(ExecutorError):
     """This executor does not take the job, and nothing of it was done; the next in the list may."""
 
 
+class Refused(ExecutorError):
+    """The operator's rules do not allow the job; the message names the rule and quotes nothing of the job."""
+
+
 class EngineFailed(ExecutorError):
     """The engine reported an error, or its answer broke off."""
+
+
+class EngineRefused(EngineFailed):
+    """The engine will not run this job as it stands (a bad request): asking again will not help, others it serves."""
 
 
 class EngineOverloaded(ExecutorError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple, TypeAlias
 
 from node.domain.ids import JobId, JobKey, NodeId
+from node.domain.jobs import JobKind
 from node.domain.results import Points
 from node.domain.states import Hold, Life, LifeInput, Session
 
@@ -95,6 +96,7 @@ class JobClaimed(NamedTuple):
 
     key: JobKey
     model: str
+    kind: JobKind = "chat"
 
 
 class JobSkipped(NamedTuple):
@@ -108,8 +110,8 @@ class JobEnded(NamedTuple):
     """A job has a result, which is kept in the outbox.
 
     ``took_s`` is from the job's receipt to its result. When the job failed ``executor`` is empty, ``error`` is
-    not, and ``model`` is the one asked for instead of the one that ran. ``output_tokens`` is None where the
-    engine does not tell.
+    not, and ``model`` is the one asked for instead of the one that ran. Token counts and ``first_token_s``, from the
+    engine's being asked to its first piece of text, are None where the engine does not tell.
     """
 
     key: JobKey
@@ -118,6 +120,8 @@ class JobEnded(NamedTuple):
     took_s: float
     output_tokens: int | None
     error: str = ""
+    prompt_tokens: int | None = None
+    first_token_s: float | None = None
 
 
 class ResultAccepted(NamedTuple):
@@ -252,7 +256,10 @@ class RuleBroken(NamedTuple):
 
 
 class ModelMoved(NamedTuple):
-    """A model was pulled, loaded or unloaded (``action``), or that failed and ``error`` is not empty."""
+    """A model was pulled, loaded or unloaded, or that failed and ``error`` is not empty.
+
+    ``action`` is "pull", "load" or "unload".
+    """
 
     engine: str
     model: str

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import assert_never
+from typing import Final, assert_never
 
 from node.domain.states import Hold, Life
+
+_PAUSES: Final = Hold.PAUSED | Hold.ENGINE | Hold.DISK | Hold.MEMORY | Hold.FAILURES | Hold.GPU_BUSY
+"""What a person reads as "paused"."""
 
 
 class Presence(Enum):
@@ -28,7 +31,7 @@ def describe(life: Life, holds: Hold, *, busy_slots: int, polling: bool) -> Pres
 
     All of STARTING is "registering", RECOVERING and FAILED are "error". Work comes before everything else that
     a running node does: one that runs a job while it polls for the next is processing. A pause, a missing engine
-    and a disk that takes nothing are all "paused"; a poll is told only where nothing holds the node back.
+    and whatever else closes a gate are all "paused"; a poll is told only where nothing holds the node back.
     """
     match life:
         case Life.NEW:
@@ -50,7 +53,7 @@ def describe(life: Life, holds: Hold, *, busy_slots: int, polling: bool) -> Pres
 def _describe_running(holds: Hold, *, busy_slots: int, polling: bool) -> Presence:
     if busy_slots:
         return Presence.PROCESSING
-    if holds & (Hold.PAUSED | Hold.ENGINE | Hold.DISK):
+    if holds & _PAUSES:
         return Presence.PAUSED
     if holds & Hold.BACK_OFF:
         return Presence.BACKING_OFF

@@ -166,5 +166,11 @@ class Hold(Flag):
     ENGINE = auto()
     """No healthy engine."""
     DISK = auto()
-    """The outbox takes no results."""
+    """The outbox takes no results, or the disk is nearly full."""
+    MEMORY = auto()
+    """The machine is nearly out of memory."""
+    FAILURES = auto()
+    """Too many jobs in a row failed on the engine."""
+    GPU_BUSY = auto()
+    """Something else uses the GPU."""
     DRAINING = auto()

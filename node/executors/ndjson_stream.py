@@ -18,25 +18,31 @@ class NdjsonStream(httpx.AsyncByteStream):
 
     The body must not be compressed. Iterating it raises what the connection does, and:
 
-        EngineFailed: the body has more than ``max_bytes``.
+        EngineFailed: the body, or with ``per_line`` a line of it, has more than ``max_bytes``.
     """
 
-    def __init__(self, body: httpx.AsyncByteStream, max_bytes: int) -> None:
+    def __init__(self, body: httpx.AsyncByteStream, max_bytes: int, *, per_line: bool = False) -> None:
         self._body = body
         self._max_bytes = max_bytes
+        self._per_line = per_line
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         size = 0
-        rest = b""
+        rest: list[bytes] = []
         async for chunk in self._body:
             size += len(chunk)
             if size > self._max_bytes:
                 raise EngineFailed(f"the engine's answer has more than {self._max_bytes} bytes")
-            *lines, rest = (rest + chunk).split(b"\n")
+            first, *lines = chunk.split(b"\n")
+            rest.append(first)
             if lines:
+                lines, rest = [b"".join(rest), *lines[:-1]], [lines[-1]]
+                if self._per_line:
+                    size = len(rest[0])
                 yield b"".join(_escaped(line) + b"\n" for line in lines if line.strip())
-        if rest.strip():
-            yield _escaped(rest)
+        last = b"".join(rest)
+        if last.strip():
+            yield _escaped(last)
 
     async def aclose(self) -> None:
         """Close the body that it reads."""

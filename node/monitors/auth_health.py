@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, TypeAlias, assert_never
 
+from node.domain.circuit import CIRCUIT_TABLE, Circuit, CircuitInput
 from node.domain.events import AuthHealthChanged
 from node.domain.policies import AuthPolicy
 from node.domain.states import Machine
-from node.monitors.circuit import CIRCUIT_TABLE, Circuit, CircuitInput
 from node.ports.clock import Random
 from node.ports.events import EventSink
 from node.ports.gates import AuthPermit

@@ -173,6 +173,32 @@ def _engine_called(event: ev.EngineCalled) -> Entry:
     return Entry(INFO, Topic.ENGINE_REQUESTS, "engine answered", {**fields, "output_tokens": event.output_tokens})
 
 
+def _breaker_changed(event: ev.BreakerChanged) -> Entry:
+    fields: dict[str, object] = {"engine": event.engine, "model": event.model, "reason": event.reason}
+    return Entry(INFO if event.state == "closed" else WARNING, Topic.GENERAL, f"breaker {event.state}", fields)
+
+
+def _fell_back(event: ev.FellBack) -> Entry:
+    fields: dict[str, object] = {"asked": event.asked, "tried": event.tried, "reason": event.reason}
+    return Entry(WARNING, Topic.GENERAL, "fell back", fields)
+
+
+def _rule_broken(event: ev.RuleBroken) -> Entry:
+    return Entry(INFO, Topic.GENERAL, "job refused by rule", {"rule": event.rule, "model": event.model})
+
+
+def _model_moved(event: ev.ModelMoved) -> Entry:
+    fields: dict[str, object] = {"engine": event.engine, "model": event.model, "took_s": _s(event.took_s)}
+    if event.error:
+        return Entry(WARNING, Topic.GENERAL, f"model {event.action} failed", {**fields, "error": event.error})
+    return Entry(INFO, Topic.GENERAL, f"model {event.action} done", fields)
+
+
+def _model_pulling(event: ev.ModelPulling) -> Entry:
+    fields: dict[str, object] = {"engine": event.engine, "model": event.model, "bytes": event.completed}
+    return Entry(INFO, Topic.GENERAL, "model downloading", {**fields, "of": event.total})
+
+
 def _notice(event: ev.Notice) -> Entry:
     fields: dict[str, object] = {"about": event.topic, "text": event.text}
     if event.node is None:
@@ -212,6 +238,11 @@ WORDINGS: Final[Mapping[type[Any], Wording]] = MappingProxyType(
         ev.ProxyAssigned: Wording(INFO, _proxy_assigned),
         ev.EngineChanged: Wording(WARNING, _engine_changed),
         ev.EngineCalled: Wording(WARNING, _engine_called),
+        ev.BreakerChanged: Wording(WARNING, _breaker_changed),
+        ev.FellBack: Wording(WARNING, _fell_back),
+        ev.RuleBroken: Wording(INFO, _rule_broken),
+        ev.ModelMoved: Wording(WARNING, _model_moved),
+        ev.ModelPulling: Wording(INFO, _model_pulling),
         ev.Notice: Wording(INFO, _notice),
         ev.Crash: Wording(ERROR, _crash),
     }

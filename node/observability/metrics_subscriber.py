@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from node.domain import events as ev
 from node.domain.ids import NodeId
-from node.domain.states import Life
+from node.domain.states import Life, Session
 from node.observability.metrics import Metrics
 
 FAILED_EXECUTOR: Final = "none"
@@ -36,7 +36,7 @@ class MetricsSubscriber:
         metrics = self._metrics
         return {
             ev.LifeChanged: self._on_life,
-            ev.SessionChanged: lambda event: metrics.sessions.labels(event.state.value).inc(),
+            ev.SessionChanged: self._on_session,
             ev.PollStarted: lambda event: metrics.poll_lateness.observe(event.lateness_s),
             ev.PollEnded: self._on_poll,
             ev.PollFailed: lambda _: self._poll_failed.inc(),
@@ -53,10 +53,9 @@ class MetricsSubscriber:
             ev.PointsChecked: self._on_points,
             ev.AuthHealthChanged: lambda event: metrics.auth_healthy.set(event.state == "closed"),
             ev.ProxyChecked: self._on_proxy,
-            ev.ProxyAssigned: lambda _: metrics.proxy_assignments.inc(),
-            ev.EngineChanged: lambda event: metrics.engine_available.labels(event.engine).set(event.available),
-            ev.EngineCalled: self._on_engine,
+            ev.ProxyAssigned: lambda _: metrics.proxies.assignments.inc(),
             ev.Crash: lambda _: metrics.crashes.inc(),
+            **metrics.engines.handlers(),
         }
 
     def _on_life(self, event: ev.LifeChanged) -> None:
@@ -65,6 +64,11 @@ class MetricsSubscriber:
         nodes.labels(event.after.value).inc()
         if self._metrics.per_node:
             self._metrics.node_running.labels(event.node).set(event.after is Life.RUNNING)
+
+    def _on_session(self, event: ev.SessionChanged) -> None:
+        self._metrics.sessions.labels(event.state.value).inc()
+        if event.state is Session.VALID and event.generation > 1:
+            self._metrics.renewals.inc()
 
     def _on_poll(self, event: ev.PollEnded) -> None:
         (self._poll_without if event.job is None else self._poll_with_job).inc()
@@ -81,7 +85,7 @@ class MetricsSubscriber:
         executor, outcome = event.executor or FAILED_EXECUTOR, _outcome(event.error)
         self._metrics.jobs_running.dec()
         self._metrics.jobs_finished.labels(executor, outcome).inc()
-        self._metrics.job_duration.labels(executor).observe(event.took_s)
+        self._metrics.job_duration.labels(executor, outcome).observe(event.took_s)
         if event.output_tokens:
             self._metrics.output_tokens.labels(executor).inc(event.output_tokens)
         if self._metrics.per_node:
@@ -104,12 +108,9 @@ class MetricsSubscriber:
             self._metrics.node_points.labels(event.node).set(points)
 
     def _on_proxy(self, event: ev.ProxyChecked) -> None:
-        self._metrics.proxy_checks.labels(_outcome(event.error)).inc()
+        self._metrics.proxies.checks.labels(_outcome(event.error)).inc()
         if event.took_s:
-            self._metrics.proxy_check_duration.observe(event.took_s)
-
-    def _on_engine(self, event: ev.EngineCalled) -> None:
-        self._metrics.engine_duration.labels(event.engine, _outcome(event.error)).observe(event.took_s)
+            self._metrics.proxies.check_duration.observe(event.took_s)
 
 
 def _outcome(error: str) -> str:

@@ -11,12 +11,14 @@ from contextlib import AsyncExitStack
 import pytest
 
 from node.domain.errors import Declined
-from node.domain.jobs import ChatPayload, Message
+from node.domain.jobs import ChatPayload, EmbeddingPayload, Message
 from node.domain.policies import Range
-from node.domain.results import Generation
+from node.domain.results import Embeddings, Generation
 from node.executors.first_taker import FirstTaker
 from node.executors.limited import Limited
 from node.executors.ollama import OllamaExecutor, OllamaPolicy
+from node.executors.openai_compatible import OpenAiExecutor
+from node.executors.openai_policy import OpenAiPolicy
 from node.executors.prompt_book import PromptBook, StoredPrompt
 from node.executors.stored import StoredExecutor, StoredPolicy
 from node.executors.synthetic import SyntheticExecutor, SyntheticPolicy
@@ -24,8 +26,9 @@ from node.ports.executor import Executor
 from node.runtime.system import SystemClock
 from tests.support.events import RecordingSink
 from tests.support.waiting import wait_until
+from tests.unit.executors import openai_server
 from tests.unit.executors.doubles import Pieces, chat
-from tests.unit.executors.ollama_server import Exchange, OllamaServer, echoing, refusing
+from tests.unit.executors.ollama_server import Exchange, OllamaServer, echoing, embedding, refusing
 
 MODEL = "gemma2:2b"
 PROMPTS = [f"What is the number after {number}?" for number in range(20)]
@@ -58,6 +61,8 @@ class Subjects:
         async def script(exchange: Exchange) -> None:
             if exchange.chat["model"] == UNKNOWN:
                 await refusing(404, f"model '{UNKNOWN}' not found")(exchange)
+            elif exchange.path == "/api/embed":
+                await embedding(prompt_eval_count=1)(exchange)
             elif exchange.prompt == SLOW:
                 await exchange.head()
                 await exchange.part("It")
@@ -72,6 +77,25 @@ class Subjects:
         policy = OllamaPolicy(server.url, concurrency=8)
         return OllamaExecutor(policy, SystemClock(), RecordingSink(), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
+    async def openai(self) -> Executor:
+        async def script(exchange: Exchange) -> None:
+            if exchange.chat["model"] == UNKNOWN:
+                missing = {"error": {"message": f"The model `{UNKNOWN}` does not exist.", "code": 404}}
+                await openai_server.refusing(404, missing)(exchange)
+            elif exchange.path == "/v1/embeddings":
+                await openai_server.embedding()(exchange)
+            elif exchange.prompt == SLOW:
+                await openai_server.stalling("It")(exchange)
+            else:
+                await openai_server.echoing(exchange)
+
+        server = openai_server.OpenAiServer(script)
+        await server.start()
+        self._stack.push_async_callback(server.stop)
+        self.abandoned = lambda: server.left > 0
+        policy = OpenAiPolicy("vllm", f"{server.url}/v1", concurrency=8)
+        return OpenAiExecutor(policy, SystemClock(), RecordingSink(), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+
     async def make(self, kind: str, *, slow: bool = False) -> Executor:
         match kind:
             case "stored":
@@ -80,6 +104,8 @@ class Subjects:
                 made = self.synthetic_slow() if slow else self.synthetic()
             case "ollama":
                 made = await self.ollama()
+            case "openai":
+                made = await self.openai()
             case "limited":
                 made = Limited(await self.make("ollama"), 2)
             case "first taker":
@@ -90,8 +116,11 @@ class Subjects:
         return made
 
 
-KINDS = ["stored", "synthetic", "ollama", "limited", "first taker"]
+KINDS = ["stored", "synthetic", "ollama", "openai", "limited", "first taker"]
 DECLINING = [kind for kind in KINDS if kind != "synthetic"]
+CHATTING = ["stored", "synthetic"]
+"""Those that make no embeddings."""
+EMBEDDING = [kind for kind in KINDS if kind not in CHATTING]
 
 
 @pytest.fixture
@@ -162,7 +191,7 @@ async def test_cancelling_ends_a_call_promptly_and_harms_no_other(subjects: Subj
     for _ in range(4):
         pieces = Pieces()
         call = asyncio.ensure_future(executor.execute(chat(SLOW, MODEL), pieces))
-        if kind in ("ollama", "limited", "first taker"):
+        if kind in EMBEDDING:
             await wait_until(lambda taken=pieces: taken.texts)
         else:
             await asyncio.sleep(0)
@@ -171,7 +200,7 @@ async def test_cancelling_ends_a_call_promptly_and_harms_no_other(subjects: Subj
         await asyncio.wait([call], timeout=5)
         assert call.cancelled()
     await wait_until(subjects.abandoned, what="the engine is told to stop")
-    if kind in ("ollama", "limited", "first taker"):
+    if kind in EMBEDDING:
         assert (await executor.execute(chat(PROMPTS[1], MODEL))).text
 
 
@@ -190,3 +219,44 @@ async def test_closing_twice_is_once(subjects: Subjects, kind: str) -> None:
     await executor.execute(chat(PROMPTS[0], MODEL))
     await executor.aclose()
     await executor.aclose()
+
+
+@pytest.mark.parametrize("kind", EMBEDDING)
+async def test_embeddings_are_a_vector_for_each_text_in_order(subjects: Subjects, kind: str) -> None:
+    executor = await subjects.make(kind)
+    texts = tuple("x" * length for length in range(1, 26))
+    made = await executor.execute(EmbeddingPayload(MODEL, texts))
+    assert isinstance(made, Embeddings)
+    assert [vector[0] for vector in made.vectors] == [float(len(text)) for text in texts]
+    assert len({len(vector) for vector in made.vectors}) == 1
+    assert made.model == MODEL
+    assert made.executor in executor.name.split("|")
+    assert made.prompt_tokens is not None
+
+
+@pytest.mark.parametrize("kind", EMBEDDING)
+async def test_embeddings_by_a_missing_model_are_declined(subjects: Subjects, kind: str) -> None:
+    executor = await subjects.make(kind)
+    with pytest.raises(Declined) as declined:
+        await executor.execute(EmbeddingPayload(UNKNOWN, ("my secret diary",)))
+    assert "diary" not in str(declined.value)
+    assert (await executor.execute(chat(PROMPTS[0], MODEL))).text
+
+
+@pytest.mark.parametrize("kind", CHATTING)
+async def test_a_kind_that_is_not_for_it_is_declined(subjects: Subjects, kind: str) -> None:
+    executor = await subjects.make(kind)
+    with pytest.raises(Declined, match="chats alone"):
+        await executor.execute(EmbeddingPayload(MODEL, ("one",)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_is_told_of_speed_makes_sense(subjects: Subjects, kind: str) -> None:
+    executor = await subjects.make(kind)
+    generation = await executor.execute(chat(PROMPTS[0], MODEL))
+    assert isinstance(generation, Generation)
+    assert generation.first_token_s is None or generation.first_token_s >= 0
+    assert generation.tokens_per_s is None or generation.tokens_per_s > 0
+    if kind in ("ollama", "openai", "limited"):
+        assert generation.first_token_s is not None
+        assert generation.finish_reason == "stop"

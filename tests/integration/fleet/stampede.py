@@ -21,9 +21,9 @@ from pathlib import Path
 
 from starlette.types import Receive, Scope, Send
 
+from node.domain.circuit import Circuit
 from node.domain.policies import AuthPolicy, BackOff, NodePolicy, Range, StaggerPolicy
 from node.executors.synthetic import SyntheticPolicy
-from node.monitors.circuit import Circuit
 from node.protocol.routes import Step
 from node.sandbox.policy import FaultRule, SandboxPolicy
 from tests.support.fleet import GatewayHost, Plan, World, fleet

@@ -41,6 +41,7 @@ class Exchange:
 
     @cached_property
     def chat(self) -> dict[str, Any]:
+        """The request's body, whatever it asks for."""
         body: dict[str, Any] = json.loads(self.body)
         return body
 
@@ -153,6 +154,42 @@ def stalling(*pieces: str) -> Script:
     return script
 
 
+def listing(*models: dict[str, Any]) -> Script:
+    """An answer of ``/api/tags`` or ``/api/ps``."""
+    return saying(200, JSON, ndjson({"models": list(models)}))
+
+
+def embedding(dimensions: int = 3, **more: Any) -> Script:
+    """An answer of ``/api/embed``: for each input a vector of its length and its place."""
+
+    async def script(exchange: Exchange) -> None:
+        inputs = exchange.chat["input"]
+        vectors = [[float(len(text)), float(place), *[0.5] * (dimensions - 2)] for place, text in enumerate(inputs)]
+        told = {"model": exchange.chat["model"], "embeddings": vectors, "total_duration": 14_143_917, **more}
+        await saying(200, JSON, ndjson(told))(exchange)
+
+    return script
+
+
+def pulling(*lines: dict[str, Any]) -> Script:
+    """An answer of ``/api/pull``, a chunk a line."""
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        for line in lines:
+            await exchange.line(line)
+        await exchange.end()
+
+    return script
+
+
+async def moving(exchange: Exchange) -> None:
+    """An answer of ``/api/chat`` without messages: the model is loaded, or with ``keep_alive`` 0 unloaded."""
+    assert exchange.chat["messages"] == []
+    reason = "load" if exchange.chat["keep_alive"] else "unload"
+    await saying(200, JSON, ndjson({**exchange.piece(""), "done": True, "done_reason": reason}))(exchange)
+
+
 _NO_MODELS = saying(200, JSON, b'{"models":[]}')
 
 
@@ -162,6 +199,7 @@ class OllamaServer:
 
     default: Script = field(default=answering("Hello", " there."))
     tags: Script = field(default=_NO_MODELS)
+    ps: Script = field(default=_NO_MODELS)
     scripts: deque[Script] = field(default_factory=deque)
     requests: list[Exchange] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
@@ -197,6 +235,10 @@ class OllamaServer:
         if self._tasks:
             await asyncio.wait(list(self._tasks))
 
+    def listed(self, path: str) -> Script | None:
+        """What always answers a path; None where the scripts do."""
+        return {"/api/tags": self.tags, "/api/ps": self.ps}.get(path)
+
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer), name="ollama-connection")
@@ -226,9 +268,8 @@ class OllamaServer:
     async def _answer(self, exchange: Exchange, reader: asyncio.StreamReader) -> bytes | None:
         """Run a script; None when the client went away meanwhile."""
         self.paths.append(exchange.path)
-        if exchange.path == "/api/tags":
-            script = self.tags
-        else:
+        script = self.listed(exchange.path)
+        if script is None:
             self.requests.append(exchange)
             script = self.scripts.popleft() if self.scripts else self.default
         self.running += 1

@@ -5,7 +5,17 @@ import sys
 
 import pytest
 
-LIGHT = ["prompt_book", "prompts", "stored", "synthetic", "first_taker", "limited", "presence"]
+LIGHT = [
+    "prompt_book",
+    "prompts",
+    "stored",
+    "synthetic",
+    "first_taker",
+    "limited",
+    "presence",
+    "ollama_policy",
+    "openai_policy",
+]
 
 
 @pytest.mark.parametrize("module", LIGHT)

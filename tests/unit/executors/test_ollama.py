@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from node.domain.errors import Declined, EngineFailed, EngineOverloaded, ExecutorError
+from node.domain.errors import Declined, EngineFailed, EngineOverloaded, EngineRefused, ExecutorError
 from node.domain.events import EngineCalled, EngineChanged
-from node.domain.jobs import ChatPayload, Message
+from node.domain.jobs import ChatPayload, EmbeddingPayload, Message
+from node.domain.results import Embeddings
 from node.executors.limited import Limited
 from node.executors.ollama import OllamaExecutor, OllamaPolicy
 from tests.support.events import RecordingSink
@@ -25,6 +26,7 @@ from tests.unit.executors.ollama_server import (
     Script,
     answering,
     echoing,
+    embedding,
     ndjson,
     ollama_server,
     refusing,
@@ -89,8 +91,42 @@ class TestAnAnswer:
         assert (generation.prompt_tokens, generation.output_tokens, generation.finish_reason) == (11, 7, "stop")
         assert sink.events == [
             EngineChanged("ollama", available=True, reason=""),
-            EngineCalled("ollama", "gemma2:2b", 0.0, 7),
+            EngineCalled("ollama", "gemma2:2b", 0.0, 7, prompt_tokens=11, first_token_s=0.0),
         ]
+        assert generation.first_token_s == 0.0
+        assert generation.tokens_per_s == pytest.approx(7 / 0.9)
+
+    @pytest.mark.parametrize(
+        ("metrics", "rate"),
+        [
+            ({"eval_count": 5}, 2.0),
+            ({"eval_count": 5, "eval_duration": -1}, 2.0),
+            ({"eval_duration": 7}, None),
+            ({}, None),
+        ],
+    )
+    async def test_is_timed_where_the_engine_does_not(
+        self, server: OllamaServer, engine: Opener, clock: HandClock, metrics: dict[str, int], rate: float | None
+    ) -> None:
+        async def script(exchange: Exchange) -> None:
+            await exchange.head()
+            for wait_s in (3.0, 2.0):
+                clock.now += wait_s
+                seen = len(pieces.texts)
+                await exchange.part("word ")
+                await wait_until(lambda seen=seen: len(pieces.texts) > seen)
+            await exchange.final(metrics=metrics)
+            await exchange.end()
+
+        server.default = script
+        pieces = Pieces()
+        generation = await engine().execute(chat(PROMPT), pieces)
+        assert (generation.first_token_s, generation.tokens_per_s) == (3.0, rate)
+
+    async def test_bears_the_name_of_its_engine(self, engine: Opener, sink: RecordingSink) -> None:
+        executor = engine(name="upstairs")
+        assert (await executor.execute(chat(PROMPT))).executor == executor.name == "upstairs"
+        assert sink.of(EngineCalled)[0].engine == sink.of(EngineChanged)[0].engine == "upstairs"
 
     async def test_asks_for_nothing_that_was_not_asked_for(self, server: OllamaServer, engine: Opener) -> None:
         conversation = (Message("system", "Be brief."), Message("user", PROMPT))
@@ -323,10 +359,41 @@ class TestAFailure:
             await engine().execute(chat(PROMPT))
 
     @pytest.mark.parametrize("status", [429, 503])
-    async def test_is_none_when_the_engine_is_full(self, server: OllamaServer, engine: Opener, status: int) -> None:
+    async def test_is_none_when_the_engine_is_full(
+        self, server: OllamaServer, engine: Opener, sink: RecordingSink, status: int
+    ) -> None:
         server.default = refusing(status, "server busy, please try again.  maximum pending requests exceeded")
         with pytest.raises(EngineOverloaded, match="ollama is full: server busy"):
             await engine().execute(chat(PROMPT))
+        assert sink.of(EngineCalled)[0].is_overload
+
+    @pytest.mark.parametrize(
+        ("script", "refused"),
+        [
+            (refusing(400, "too long"), True),
+            (refusing(413, "too long"), True),
+            (refusing(422, "too hot"), True),
+            (_only_thought, True),
+            (refusing(500, "no memory"), False),
+            (refusing(401, "no key"), False),
+            (_cut, False),
+        ],
+    )
+    async def test_may_be_the_jobs_own(
+        self, server: OllamaServer, engine: Opener, script: Script, refused: bool
+    ) -> None:
+        server.default = script
+        with pytest.raises(EngineFailed) as failed:
+            await engine().execute(chat(PROMPT))
+        assert isinstance(failed.value, EngineRefused) is refused
+
+    async def test_does_not_show_what_was_asked(
+        self, server: OllamaServer, engine: Opener, sink: RecordingSink
+    ) -> None:
+        server.default = refusing(400, f"template: cannot render {PROMPT}")
+        with pytest.raises(EngineFailed, match="quotes the request") as failed:
+            await engine().execute(chat(PROMPT))
+        assert "deep sky" not in f"{failed.value!r} {failed.value.__cause__!r} {sink.events!r}"
 
     async def test_is_an_answer_without_end(self, server: OllamaServer, engine: Opener) -> None:
         async def script(exchange: Exchange) -> None:
@@ -339,10 +406,12 @@ class TestAFailure:
             await engine(max_output=10).execute(chat(PROMPT))
         await wait_until(lambda: server.left == 1)
 
-    async def test_is_a_prompt_that_is_no_text(self, server: OllamaServer, engine: Opener) -> None:
-        with pytest.raises(EngineFailed, match="surrogate"):
-            await engine().execute(chat("half \ud83d a pair"))
+    async def test_is_a_prompt_that_is_no_text(self, server: OllamaServer, engine: Opener, sink: RecordingSink) -> None:
+        for job in (chat("half \ud83d a pair"), chat("whole", "half \ud83d"), EmbeddingPayload("m", ("a", "\ud83d"))):
+            with pytest.raises(EngineRefused, match="surrogate"):
+                await engine().execute(job)
         assert server.requests == []
+        assert sink.events == [], "the engine has nothing to do with it"
 
     async def test_shows_neither_prompt_nor_answer(
         self, server: OllamaServer, engine: Opener, sink: RecordingSink
@@ -527,6 +596,61 @@ class TestCancelling:
         assert (await executor.execute(chat("still here"))).text == "still here"
 
 
+class TestEmbeddings:
+    async def test_come_in_batches_and_in_order(
+        self, server: OllamaServer, engine: Opener, sink: RecordingSink
+    ) -> None:
+        server.default = embedding(prompt_eval_count=4)
+        executor = engine(batch=3, keep_alive="5m", model_override="nomic-embed-text:latest")
+        made = await executor.execute(EmbeddingPayload("m", tuple("x" * n for n in range(1, 8))))
+        vectors = tuple((float(n), float((n - 1) % 3), 0.5) for n in range(1, 8))
+        assert made == Embeddings(vectors, "nomic-embed-text:latest", "ollama", prompt_tokens=12)
+        assert {request.path for request in server.requests} == {"/api/embed"}
+        assert server.requests[2].chat == {
+            "model": "nomic-embed-text:latest",
+            "input": ["xxxxxxx"],
+            "truncate": False,
+            "keep_alive": "5m",
+        }
+        called = EngineCalled("ollama", "nomic-embed-text:latest", 0.0, None, prompt_tokens=4)
+        assert sink.of(EngineCalled) == [called] * 3
+
+    async def test_may_come_without_a_count(self, server: OllamaServer, engine: Opener) -> None:
+        server.scripts.extend([embedding(prompt_eval_count=4), embedding()])
+        made = await engine(batch=1).execute(EmbeddingPayload("m", ("one", "two")))
+        assert made.prompt_tokens is None
+
+    @pytest.mark.parametrize(
+        ("script", "text"),
+        [
+            (refusing(400, "the input length exceeds the context length"), "answered 400: the input length"),
+            (saying(200, JSON, b'{"model":"m","embeddings":[[1.0]]}'), "1 vectors of 2 texts"),
+            (saying(200, JSON, b'{"model":"m","embeddings":[[1.0],[1.0,2.0]]}'), "of several"),
+            (saying(200, JSON, b'{"model":"m"}'), "does not speak as Ollama does"),
+            (saying(200, JSON, b" " * 4 * 2**20), "more than"),
+            (saying(200, "text/html", b"<html>"), "does not speak as Ollama does"),
+            (refusing(400, "invalid input: my secret diary"), "quotes the request"),
+        ],
+    )
+    async def test_are_a_vector_a_text_or_nothing(
+        self, server: OllamaServer, engine: Opener, script: Script, text: str
+    ) -> None:
+        server.default = script
+        with pytest.raises(EngineFailed, match=text):
+            await engine().execute(EmbeddingPayload("m", ("two", "my secret diary")))
+
+    async def test_need_the_model(self, server: OllamaServer, engine: Opener) -> None:
+        server.default = refusing(404, 'model "nomic" not found, try pulling it first')
+        with pytest.raises(Declined, match="ollama pull nomic"):
+            await engine().execute(EmbeddingPayload("nomic", ("one",)))
+
+    async def test_need_the_engine(self, server: OllamaServer, engine: Opener, sink: RecordingSink) -> None:
+        await server.stop()
+        with pytest.raises(Declined, match=r"nothing answers at .*attempts failed.*run: ollama serve"):
+            await engine().execute(EmbeddingPayload("nomic", ("one",)))
+        assert [change.available for change in sink.of(EngineChanged)] == [False]
+
+
 class TestManyCalls:
     async def test_share_a_few_connections(self, server: OllamaServer, engine: Opener) -> None:
         server.default = echoing
@@ -567,6 +691,8 @@ async def test_a_closed_executor_declines(server: OllamaServer, engine: Opener) 
         {"base_url": "http://[user:hidden@127.0.0.1"},
         {"max_output": 0},
         {"concurrency": 0},
+        {"batch": 0},
+        {"name": ""},
     ],
 )
 def test_a_policy_that_makes_no_sense_is_refused(policy: dict[str, Any]) -> None:

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from node.domain.circuit import CIRCUIT_TABLE, Circuit, CircuitInput
 from node.domain.errors import IllegalTransition
 from node.domain.events import AuthHealthChanged, Event
 from node.domain.policies import AuthPolicy
 from node.domain.states import Machine
 from node.monitors.auth_health import DRIP_S, JITTER, AuthHealthMonitor
-from node.monitors.circuit import CIRCUIT_TABLE, Circuit, CircuitInput
 from tests.support.events import RecordingSink
 from tests.support.virtual_time import in_virtual_time
 

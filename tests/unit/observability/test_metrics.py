@@ -103,7 +103,14 @@ def test_the_exposition_is_well_formed_and_its_labels_are_few() -> None:
     families = list(text_string_to_metric_families(metrics.exposition().decode()))
     assert all(family.documentation.endswith(".") for family in families if not family.name.endswith("_created"))
     labels = {label for family in families for sample in family.samples for label in sample.labels}
-    assert labels <= {"life", "state", "outcome", "step", "executor", "engine", "le"}
+    assert labels <= {"life", "state", "outcome", "step", "executor", "engine", "le"} | {
+        "model",
+        "action",
+        "rule",
+        "version",
+        "python",
+        "worker",
+    }
 
 
 def test_two_programs_in_one_process_do_not_share_figures() -> None:

@@ -1,0 +1,88 @@
+"""Looks at the engines: whether they answer, have the models that are wanted, and generate."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from node.app.doctor.findings import Finding, failed, passed, warned
+from node.domain.errors import EngineOverloaded, ExecutorError
+from node.domain.jobs import ChatPayload, Message
+from node.domain.results import Generation
+from node.ports.clock import Clock
+from node.ports.executor import Executor
+from node.ports.library import ModelLibrary
+
+_SHOWN_MODELS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class EngineExamination:
+    """Asks each engine for its models, and for one token of the first that is on offer.
+
+    ``offered`` picks the models that the node would offer; ``wanted`` are names or patterns that should be there.
+    """
+
+    libraries: Sequence[ModelLibrary]
+    executors: Mapping[str, Executor]
+    offered: Callable[[str], bool]
+    wanted: Sequence[str]
+    clock: Clock
+    timeout_s: float
+
+    async def findings(self) -> AsyncIterator[Finding]:
+        """What is found, one after the other. Never raises."""
+        found: list[str] = []
+        any_answers = False
+        for library in self.libraries:
+            try:
+                async with asyncio.timeout(self.timeout_s):
+                    models = [model.name for model in await library.stored()]
+            except (ExecutorError, TimeoutError) as error:
+                text = str(error) or f"it said nothing within {self.timeout_s:g} s"
+                yield failed("engine", f"{library.engine}: {text}", "start it, or correct its address")
+                continue
+            any_answers = True
+            offered = [model for model in models if self.offered(model)]
+            found += offered
+            yield await self._generate(library.engine, models, offered)
+        for finding in self._models(found) if any_answers else ():
+            yield finding
+
+    async def _generate(self, engine: str, models: Sequence[str], offered: Sequence[str]) -> Finding:
+        if not offered:
+            has = f"none of its {len(models)} models is on offer" if models else "it has no models"
+            return failed("engine", f"{engine}: {has}", "fetch a model (ollama pull …), or widen ALLOWED_MODELS")
+        model = offered[0]
+        started = self.clock.monotonic()
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                made = await self.executors[engine].execute(ChatPayload(model, (Message("user", "Say yes."),), 1))
+        except EngineOverloaded as error:
+            return warned("engine", f"{engine} is busy: {error}", "try again later")
+        except (ExecutorError, TimeoutError) as error:
+            text = str(error) or f"no token within {self.timeout_s:g} s"
+            return failed(
+                "engine", f"{engine} does not generate with {model}: {text}", "look into the engine's own log"
+            )
+        ran = made.model if isinstance(made, Generation) else model
+        took_s = self.clock.monotonic() - started
+        return passed("engine", f"{engine} generated a token with {ran} in {took_s:.1f} s")
+
+    def _models(self, found: Sequence[str]) -> list[Finding]:
+        missing = [want for want in self.wanted if not any(_is(model, want) for model in found)]
+        findings = [
+            failed("models", f"no engine has {want}", f"ollama pull {want}, or set models.pull, or leave it out")
+            for want in missing
+        ]
+        if found and not findings:
+            shown = ", ".join(found[:_SHOWN_MODELS])
+            more = f" and {len(found) - _SHOWN_MODELS} more" if len(found) > _SHOWN_MODELS else ""
+            findings.append(passed("models", f"on offer: {shown}{more}"))
+        return findings
+
+
+def _is(model: str, wanted: str) -> bool:
+    return fnmatchcase(model, wanted) or fnmatchcase(model, f"{wanted}:latest")

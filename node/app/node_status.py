@@ -1,0 +1,148 @@
+"""One node as it is seen and steered from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from node import __version__
+from node.domain import events as ev
+from node.domain.ids import NodeId
+from node.domain.presence import Presence
+from node.domain.states import Hold, Life
+from node.monitors.node_monitor import NodeMonitor
+from node.ports.clock import Clock
+from node.ports.control import Check, EngineStatus, OutboxStatus, Status
+from node.ports.outbox import Outbox
+
+_CLOSED: Final = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """What does not change while a node runs. ``worker`` names the process."""
+
+    node: NodeId
+    worker: str
+    slots: int
+    ready_poll_s: float
+    """Age of the last answered poll above which the node is not ready."""
+
+
+class NodeStatus:
+    """Implements `node.ports.control.StatusSource`, from events and from what the parts tell when asked."""
+
+    def __init__(self, facts: NodeFacts, monitor: NodeMonitor, outbox: Outbox, clock: Clock) -> None:
+        self._facts = facts
+        self._monitor = monitor
+        self._outbox = outbox
+        self._clock = clock
+        self._started = clock.monotonic()
+        self._polled_at: float | None = None
+        self._models: tuple[str, ...] = ()
+        self._engines: dict[str, tuple[bool, str]] = {}
+        self._breakers: dict[str, dict[str, str]] = {}
+
+    def handlers(self) -> Mapping[type[Any], Callable[[Any], object]]:
+        """See `node.observability.bus.Subscriber`."""
+        return {
+            ev.PollEnded: self._on_poll,
+            ev.ModelsAnnounced: self._on_models,
+            ev.EngineChanged: self._on_engine,
+            ev.BreakerChanged: self._on_breaker,
+        }
+
+    def status(self) -> Status:
+        """See `node.ports.control.StatusSource.status`."""
+        now = self._clock.monotonic()
+        view = self._monitor.node(self._facts.node)
+        jobs = {} if view is None else _job_counts(view.jobs)
+        return Status(
+            node=self._facts.node,
+            worker=self._facts.worker,
+            version=__version__,
+            life=Life.NEW if view is None else view.life,
+            presence=Presence.INITIALIZING if view is None else view.presence,
+            holds=Hold.NOTHING if view is None else view.holds,
+            slots_used=0 if view is None else view.jobs_running,
+            slots_total=self._facts.slots,
+            last_poll_age_s=None if self._polled_at is None else now - self._polled_at,
+            jobs=jobs,
+            outbox=self.outbox(),
+            engines=self._engine_states(),
+            models=self._models,
+            uptime_s=now - self._started,
+        )
+
+    def outbox(self) -> OutboxStatus:
+        """How many results wait, and for how long the oldest has."""
+        oldest = next(iter(self._outbox.pending()), None)
+        age_s = None if oldest is None else max(0.0, self._clock.wall() - oldest.finished_at)
+        return OutboxStatus(self._outbox.count(), age_s)
+
+    def checks(self) -> tuple[Check, ...]:
+        """See `node.ports.control.StatusSource.checks`."""
+        view = self._monitor.node(self._facts.node)
+        life = Life.NEW if view is None else view.life
+        holds = Hold.NOTHING if view is None else view.holds
+        return (
+            Check("registered", life is Life.RUNNING, f"the node is {life.value}"),
+            self._polled(busy=view is not None and view.jobs_running >= self._facts.slots),
+            self._engine(holds),
+            Check(
+                "disk",
+                self._outbox.accepting,
+                "results can be kept" if self._outbox.accepting else "no result can be kept",
+            ),
+            Check(
+                "draining",
+                life is not Life.DRAINING,
+                "it takes jobs" if life is not Life.DRAINING else "it is stopping",
+            ),
+        )
+
+    def _polled(self, *, busy: bool) -> Check:
+        if busy:
+            return Check("polled", ok=True, detail="all slots are busy")
+        if self._polled_at is None:
+            return Check("polled", ok=False, detail="no poll was answered yet")
+        age_s = self._clock.monotonic() - self._polled_at
+        return Check("polled", age_s <= self._facts.ready_poll_s, f"the last poll was answered {age_s:.0f} s ago")
+
+    def _engine(self, holds: Hold) -> Check:
+        missing = [f"{name}: {reason}" for name, (available, reason) in self._engines.items() if not available]
+        if missing and len(missing) == len(self._engines):
+            return Check("engine", ok=False, detail="; ".join(missing))
+        if Hold.ENGINE in holds:
+            return Check("engine", ok=False, detail="no engine takes jobs at present")
+        return Check("engine", ok=True, detail="; ".join(missing) or "the engines can be reached")
+
+    def _engine_states(self) -> tuple[EngineStatus, ...]:
+        names = dict.fromkeys([*self._engines, *self._breakers])
+        return tuple(
+            EngineStatus(name, *self._engines.get(name, (True, "")), breakers=dict(self._breakers.get(name, {})))
+            for name in names
+        )
+
+    def _on_poll(self, _: ev.PollEnded) -> None:
+        self._polled_at = self._clock.monotonic()
+
+    def _on_models(self, event: ev.ModelsAnnounced) -> None:
+        self._models = event.models
+
+    def _on_engine(self, event: ev.EngineChanged) -> None:
+        self._engines[event.engine] = (event.available, event.reason)
+
+    def _on_breaker(self, event: ev.BreakerChanged) -> None:
+        states = self._breakers.setdefault(event.engine, {})
+        if event.state == _CLOSED:
+            # Only what is out of order is kept, so that models that come and go leave nothing behind.
+            states.pop(event.model, None)
+        else:
+            states[event.model] = event.state
+
+
+def _job_counts(jobs: Any) -> dict[str, int]:
+    names = ("received", "succeeded", "failed", "skipped", "accepted", "refused", "unkept")
+    return {name: getattr(jobs, name) for name in names}

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+
+from node.domain.secret import Secret
+from node.executors.engine_words import one_line, presentable
+
+
+def test_a_line_is_short_and_one() -> None:
+    assert one_line(" a\n b\t") == "a b"
+    assert len(one_line("x" * 1000)) == 200
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        ("bad input: {'content': 'Why is the deep sky blue'}", "Tell me. Why is the deep sky blue over Lisbon?"),
+        ("bad input: 'Go on'", "Go on"),
+        ("Why is the\n deep sky blue?", "Why is the deep   sky blue?"),
+    ],
+)
+def test_what_was_asked_is_not_shown(said: str, asked: str) -> None:
+    assert presentable(said, ["another", asked]) == "an error that quotes the request and is not shown"
+
+
+def test_the_rest_is_shown() -> None:
+    assert presentable("CUDA out of memory", ["Why?", "", "a", "How much memory has it?"]) == "CUDA out of memory"
+    assert presentable("", ["Why?"]) == "without a reason"
+
+
+def test_a_secret_is_masked() -> None:
+    assert presentable("no such key: sk-1", [], Secret("sk-1")) == "no such key: ***"
