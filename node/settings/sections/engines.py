@@ -127,10 +127,19 @@ class RuleSettings(Section):
     max_message_chars: Whole = setting(1_000_000, "Length of a message.", unit="characters", ge=1, le=1_000_000_000)
     max_chars: Whole = setting(4_000_000, "Length of a conversation.", unit="characters", ge=1, le=1_000_000_000)
     max_inputs: Whole = setting(10_000, "Texts of a job that asks for embeddings.", ge=1, le=10_000_000)
+    max_scanned_chars: Whole = setting(
+        50_000,
+        "Length of a job beyond which it is refused where deny_file holds expressions: more is not searched.",
+        unit="characters",
+        ge=1,
+        le=1_000_000_000,
+    )
     roles: Texts = setting(("system", "user", "assistant", "tool"), "Roles that messages may have. Empty: any.")
     deny_file: OptionalPath = setting(
-        None, "File of regular expressions, one a line; a job one of whose messages matches is refused."
+        None,
+        "File of regular expressions, one a line; a job one of whose messages matches is refused. Each repeat must have"
+        " an end, such as \\s{1,20} or .{0,200}, so that no text can keep the search busy.",
     )
     allow_file: OptionalPath = setting(
-        None, "File of regular expressions, one a line; a job whose last message matches none is refused."
+        None, "File of regular expressions, one a line; a job whose last message of a user matches none is refused."
     )

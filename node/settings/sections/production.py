@@ -41,7 +41,7 @@ class WorkerSettings(Section):
         "Jobs at the same time. 0: as many as the engine says that it runs at once, or 5.",
         ge=0,
         le=256,
-        env="WORKER_CONCURRENCY",
+        env=("WORKER_CONCURRENCY", "OLLAMA_NUM_PARALLEL"),
     )
     batch_size: Whole = setting(
         10,

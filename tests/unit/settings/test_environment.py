@@ -34,6 +34,7 @@ KNOWN_NAMES = {
     "NODE_PROXY": ("identity.proxy", "user:word@proxy:1", Secret("user:word@proxy:1")),
     "WORKER_ID": ("worker.id", "gpu-7", "gpu-7"),
     "WORKER_CONCURRENCY": ("worker.slots", "3", 3),
+    "OLLAMA_NUM_PARALLEL": ("worker.slots", "4", 4),
     "WORKER_BATCH_SIZE": ("worker.batch_size", "20", 20),
     "WORKER_TIMEOUT": ("worker.timeout_s", "300000", 300.0),
     "OLLAMA_TIMEOUT": ("engines.timeout_s", "1500", 1.5),

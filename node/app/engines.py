@@ -1,0 +1,254 @@
+"""The engines of a node in production, put together as settings ask: what each job goes through on its way to one."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from node.domain.errors import InputFault, InvalidInput
+from node.domain.policies import BackOff
+from node.executors.breaker import Breaker
+from node.executors.by_model import LimitedByModel, ModelLimit, parse_model_limit
+from node.executors.fallback import Fallback, FallbackRule, parse_fallback
+from node.executors.limited import Limited
+from node.executors.model_circuit import BreakerPolicy
+from node.executors.openai_policy import OpenAiPolicy
+from node.executors.pattern_safety import safe_pattern
+from node.executors.progress import Progressing, ProgressPolicy
+from node.executors.retrying import Retrying
+from node.executors.routing import Route, Routed, parse_route
+from node.executors.rules import Ruled, Rules, RulesPolicy
+from node.machine.catalogue import CataloguePolicy
+from node.machine.keeper import KeeperPolicy, ModelKeeper
+from node.machine.on_demand import OnDemand
+from node.machine.pulling import PullPolicy
+from node.machine.sample import MachineSample
+from node.ports.clock import Clock, Random
+from node.ports.events import EventSink
+from node.ports.executor import Executor
+from node.ports.library import ModelLibrary
+from node.settings.load import Loaded
+from node.settings.model import Settings
+from node.settings.text_file import display_path, read_lenient_text
+from node.settings.vocabulary import engine_entry
+
+DEFAULT_SLOTS: Final = 5
+"""Jobs at the same time where neither the operator nor the engine says how many."""
+
+_RETRY: Final = BackOff(base_s=0.5, cap_s=5.0)
+_GB: Final = 1_000_000_000
+_READ_BY_ENGINES_S: Final = 30.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class EnginePlan:
+    """What the settings ask for of engines, read and checked. ``entries`` are name, kind and base address of each."""
+
+    entries: tuple[tuple[str, str, str], ...]
+    routes: tuple[Route, ...]
+    limits: tuple[ModelLimit, ...]
+    fallbacks: tuple[FallbackRule, ...]
+    rules: RulesPolicy
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """Engines that are put together: ``executor`` runs jobs on them all, ``raw`` are they themselves, by name.
+
+    Closing ``executor`` closes them; the libraries are the caller's to close.
+    """
+
+    executor: Executor
+    raw: dict[str, Executor]
+    keepers: tuple[ModelKeeper, ...]
+
+
+def plan_engines(loaded: Loaded, cwd: Path) -> EnginePlan:
+    """Read what the settings say of engines, and the files that they name. Reading blocks.
+
+    Raises:
+        InvalidInput: with everything that cannot be used.
+    """
+    settings = loaded.settings
+    faults: list[InputFault] = []
+    entries = _entries(settings)
+    names = [name for name, _, _ in entries]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        faults.append(InputFault("engines.list", f"two engines are called {name}", "give each a name of its own"))
+    routes = _parsed(settings.engines.routes, parse_route, "engines.routes", faults)
+    for route in routes:
+        for name in sorted(set(route.engines) - set(names)):
+            remedy = f"the engines are {', '.join(names)}"
+            faults.append(InputFault("engines.routes", f"there is no engine {name!r}", remedy))
+    plan = EnginePlan(
+        entries=entries,
+        routes=routes,
+        limits=_parsed(settings.engines.per_model, parse_model_limit, "engines.per_model", faults),
+        fallbacks=_parsed(settings.engines.fallbacks, parse_fallback, "engines.fallbacks", faults),
+        rules=_rules(settings, cwd, faults),
+        slots=settings.worker.slots or DEFAULT_SLOTS,
+    )
+    if faults:
+        raise InvalidInput(faults)
+    return plan
+
+
+@dataclass(frozen=True, slots=True)
+class EngineBuilder:
+    """Builds engines on this ground. ``latest`` gives the machine's last sample, None while there is none.
+
+    ``falls_back`` says whether other models may run than were asked for, by the declared rules.
+    """
+
+    plan: EnginePlan
+    settings: Settings
+    tls: ssl.SSLContext
+    clock: Clock
+    random: Random
+    events: EventSink
+    latest: Callable[[], MachineSample | None]
+    falls_back: bool
+
+    def build(self) -> Engines:
+        """Put them together; none is contacted yet."""
+        raw: dict[str, Executor] = {}
+        guarded: dict[str, Executor] = {}
+        keepers = []
+        for entry in self.plan.entries:
+            engine, library = self._engine(*entry)
+            keeper = self._keeper(library)
+            keepers.append(keeper)
+            raw[engine.name] = engine
+            guarded[engine.name] = self._guarded(engine, keeper)
+        executor: Executor = Routed(guarded, self.plan.routes)
+        if self.falls_back and self.plan.fallbacks:
+            executor = Fallback(executor, self.plan.fallbacks, self.events)
+        return Engines(Ruled(executor, Rules(self.plan.rules), self.events), raw, tuple(keepers))
+
+    def _guarded(self, engine: Executor, keeper: ModelKeeper) -> Executor:
+        """An engine with all that stands before it, the outermost last.
+
+        Silence is measured at the engine itself, lest waiting for a slot counts as such; the circuit is within the
+        limits, so that jobs that wait are passed on when it opens; a retry's wait holds no slot.
+        """
+        settings = self.settings
+        wanted = settings.engines
+        progress = ProgressPolicy(wanted.first_piece_s or None, wanted.silent_s or None, wanted.timeout_s)
+        executor: Executor = Progressing(engine, progress, self.clock)
+        if settings.breaker.enabled:
+            policy = BreakerPolicy(settings.breaker.failures, settings.breaker.open_s)
+            executor = Breaker(executor, policy, self.clock, self.events)
+        executor = OnDemand(executor, keeper)
+        executor = LimitedByModel(Limited(executor, self.plan.slots), self.plan.limits)
+        return Retrying(executor, wanted.retries, _RETRY, self.random)
+
+    def _engine(self, name: str, kind: str, url: str) -> tuple[Executor, ModelLibrary]:
+        if kind == "ollama":
+            return self._ollama(name, url)
+        from node.executors.openai_compatible import OpenAiExecutor
+        from node.executors.openai_library import OpenAiLibrary
+
+        wanted = self.settings.openai
+        policy = OpenAiPolicy(
+            name=name,
+            base_url=url,
+            api_key=wanted.api_key,
+            max_output=self.settings.node.default_max_output,
+            concurrency=self.plan.slots,
+            connect_s=wanted.connect_s,
+            recheck_s=wanted.recheck_s,
+            batch=self.settings.worker.batch_size,
+        )
+        executor = OpenAiExecutor(policy, self.clock, self.events, self.tls)
+        return executor, OpenAiLibrary(policy, self.tls, _READ_BY_ENGINES_S)
+
+    def _ollama(self, name: str, url: str) -> tuple[Executor, ModelLibrary]:
+        from node.executors.ollama import OllamaExecutor  # its client takes a quarter of a second to import
+        from node.executors.ollama_library import OllamaLibrary
+        from node.executors.ollama_policy import OllamaPolicy
+
+        wanted = self.settings.ollama
+        policy = OllamaPolicy(
+            base_url=url,
+            model_override=wanted.model_override,
+            max_output=self.settings.node.default_max_output,
+            concurrency=self.plan.slots,
+            connect_s=wanted.connect_s,
+            recheck_s=wanted.recheck_s,
+            keep_alive=wanted.keep_alive or None,
+            think=wanted.think_or_default,
+            batch=self.settings.worker.batch_size,
+            name=name,
+        )
+        executor = OllamaExecutor(policy, self.clock, self.events, self.tls)
+        return executor, OllamaLibrary(policy, self.tls, _READ_BY_ENGINES_S)
+
+    def _keeper(self, library: ModelLibrary) -> ModelKeeper:
+        models = self.settings.models
+        policy = KeeperPolicy(
+            preload=models.preload if models.preload_enabled else (),
+            memory_threshold=models.memory_threshold,
+            refresh_s=models.refresh_s,
+            catalogue=CataloguePolicy(allowed=models.allowed, pulls=models.pull, grace_s=models.grace_s),
+            pull=PullPolicy(min_free_bytes=int(models.pull_free_gb * _GB)),
+        )
+        return ModelKeeper(library, policy, self.latest, self.clock, self.events, self.random)
+
+
+def _entries(settings: Settings) -> tuple[tuple[str, str, str], ...]:
+    if settings.engines.list:
+        return tuple(map(engine_entry, settings.engines.list))
+    openai = (("openai", "openai", settings.openai.url),) if settings.openai.url else ()
+    return (("ollama", "ollama", settings.ollama.url), *openai)
+
+
+def _parsed(texts: Sequence[str], parse: Callable[[str], T], name: str, faults: list[InputFault]) -> tuple[T, ...]:
+    return tuple(_each(texts, parse, name, faults))
+
+
+def _each(texts: Sequence[str], parse: Callable[[str], T], name: str, faults: list[InputFault]) -> Iterator[T]:
+    for text in texts:
+        try:
+            yield parse(text)
+        except ValueError as error:
+            faults.append(InputFault(name, str(error), "correct it, or leave it out"))
+
+
+def _rules(settings: Settings, cwd: Path, faults: list[InputFault]) -> RulesPolicy:
+    wanted = settings.rules
+    return RulesPolicy(
+        max_messages=wanted.max_messages,
+        max_message_chars=wanted.max_message_chars,
+        max_chars=wanted.max_chars,
+        max_inputs=wanted.max_inputs,
+        max_scanned_chars=wanted.max_scanned_chars,
+        roles=wanted.roles,
+        deny=_patterns(wanted.deny_file, cwd, faults),
+        allow=_patterns(wanted.allow_file, cwd, faults),
+    )
+
+
+def _patterns(file: Path | None, cwd: Path, faults: list[InputFault]) -> tuple[str, ...]:
+    """The regular expressions of a file, one a line; blank lines and those that begin with ``#`` are passed over."""
+    if file is None:
+        return ()
+    place = display_path(file, cwd)
+    text, unreadable = read_lenient_text(cwd / file, place)
+    faults += unreadable
+    found = []
+    for line, pattern in enumerate(text.splitlines(), 1):
+        if not pattern.strip() or pattern.startswith("#"):
+            continue
+        try:
+            safe_pattern(pattern)
+        except ValueError as error:
+            faults.append(InputFault(place, str(error), "correct the expression, or leave it out", line))
+        else:
+            found.append(pattern)
+    return tuple(found)
