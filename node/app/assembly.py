@@ -25,6 +25,8 @@ from node.outbox.sender import Sender
 from node.ports.clock import Clock, Random
 from node.ports.events import EventSink
 from node.ports.executor import Executor
+from node.ports.gates import ClaimGate
+from node.ports.offer import Declared, Offer
 from node.ports.outbox import Outbox
 from node.ports.transport import TransportFactory
 from node.runtime.signals import Signal
@@ -51,6 +53,8 @@ class Ground:
     assign: Assign = "auto"
     remember: Callable[[Secret], None] = lambda _: None
     redact: Callable[[str], str] = str
+    claim_gates: tuple[ClaimGate, ...] = ()
+    offer: Offer = field(default_factory=Declared)
 
 
 class Deadline:
@@ -167,6 +171,8 @@ async def assembled(
             events=events,
             policy=policies.node,
             stop_policy=policies.stop,
+            claim_gates=ground.claim_gates,
+            offer=ground.offer,
         )
         manager = NodeManager(nodes, around, policies.stagger)
         yield Fleet(deployment, manager, ground.outbox, sender, auth, proxies, stopping, Deadline(policies.stop, clock))

@@ -24,7 +24,7 @@ from node.executors.rules import Ruled, Rules, RulesPolicy
 from node.machine.catalogue import CataloguePolicy
 from node.machine.keeper import KeeperPolicy, ModelKeeper
 from node.machine.on_demand import OnDemand
-from node.machine.pulling import PullPolicy
+from node.machine.puller import PullPolicy
 from node.machine.sample import MachineSample
 from node.ports.clock import Clock, Random
 from node.ports.events import EventSink
@@ -61,11 +61,12 @@ class EnginePlan:
 class Engines:
     """Engines that are put together: ``executor`` runs jobs on them all, ``raw`` are they themselves, by name.
 
-    Closing ``executor`` closes them; the libraries are the caller's to close.
+    Closing ``executor`` closes them; ``libraries`` are the caller's to close, after the keepers have ended.
     """
 
     executor: Executor
     raw: dict[str, Executor]
+    libraries: tuple[ModelLibrary, ...]
     keepers: tuple[ModelKeeper, ...]
 
 
@@ -77,10 +78,12 @@ def plan_engines(loaded: Loaded, cwd: Path) -> EnginePlan:
     """
     settings = loaded.settings
     faults: list[InputFault] = []
-    entries = _entries(settings)
+    entries = _entries(loaded)
     names = [name for name, _, _ in entries]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        faults.append(InputFault("engines.list", f"two engines are called {name}", "give each a name of its own"))
+    faults += [
+        InputFault("engines.list", f"two engines are called {name}", "give each a name of its own")
+        for name in sorted({name for name in names if names.count(name) > 1})
+    ]
     routes = _parsed(settings.engines.routes, parse_route, "engines.routes", faults)
     for route in routes:
         for name in sorted(set(route.engines) - set(names)):
@@ -119,17 +122,18 @@ class EngineBuilder:
         """Put them together; none is contacted yet."""
         raw: dict[str, Executor] = {}
         guarded: dict[str, Executor] = {}
-        keepers = []
+        libraries, keepers = [], []
         for entry in self.plan.entries:
             engine, library = self._engine(*entry)
             keeper = self._keeper(library)
+            libraries.append(library)
             keepers.append(keeper)
             raw[engine.name] = engine
             guarded[engine.name] = self._guarded(engine, keeper)
         executor: Executor = Routed(guarded, self.plan.routes)
         if self.falls_back and self.plan.fallbacks:
             executor = Fallback(executor, self.plan.fallbacks, self.events)
-        return Engines(Ruled(executor, Rules(self.plan.rules), self.events), raw, tuple(keepers))
+        return Engines(Ruled(executor, Rules(self.plan.rules), self.events), raw, tuple(libraries), tuple(keepers))
 
     def _guarded(self, engine: Executor, keeper: ModelKeeper) -> Executor:
         """An engine with all that stands before it, the outermost last.
@@ -201,11 +205,15 @@ class EngineBuilder:
         return ModelKeeper(library, policy, self.latest, self.clock, self.events, self.random)
 
 
-def _entries(settings: Settings) -> tuple[tuple[str, str, str], ...]:
+def _entries(loaded: Loaded) -> tuple[tuple[str, str, str], ...]:
+    settings = loaded.settings
     if settings.engines.list:
         return tuple(map(engine_entry, settings.engines.list))
-    openai = (("openai", "openai", settings.openai.url),) if settings.openai.url else ()
-    return (("ollama", "ollama", settings.ollama.url), *openai)
+    ollama = ("ollama", "ollama", settings.ollama.url)
+    if not settings.openai.url:
+        return (ollama,)
+    openai = ("openai", "openai", settings.openai.url)
+    return (ollama, openai) if "ollama.url" in loaded.origins else (openai,)
 
 
 def _parsed(texts: Sequence[str], parse: Callable[[str], T], name: str, faults: list[InputFault]) -> tuple[T, ...]:

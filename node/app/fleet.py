@@ -21,6 +21,7 @@ from node.gateway.keys import PublishedKeys, TokenTimesReader, UnverifiedTokens,
 from node.gateway.tls import client_context
 from node.outbox.sqlite import SqliteOutbox
 from node.ports.clock import Clock
+from node.ports.transport import TransportFactory
 from node.protocol.tokens import KeyReader
 from node.runtime.system import SystemClock
 from node.settings.policies import to_policies
@@ -51,7 +52,7 @@ async def open_fleet(
     )
     clock, chance, events = SystemClock(), random.Random(plan.seed), telemetry.bus
     async with AsyncExitStack() as stack:
-        outbox = await SqliteOutbox.open(_outbox_file(plan.state_dir), policies.outbox, clock, events)
+        outbox = await SqliteOutbox.open(outbox_file(plan.state_dir), policies.outbox, clock, events)
         stack.push_async_callback(outbox.aclose)
         executor = build_executors(settings, plan.prompts, tls, clock, chance, events)
         stack.push_async_callback(executor.aclose)
@@ -64,7 +65,7 @@ async def open_fleet(
             transports=transports,
             outbox=outbox,
             executor=executor,
-            tokens=_token_reader(gateway, transports, clock, stack),
+            tokens=token_reader(gateway, transports, clock, stack),
             proxies=plan.proxies,
             assign=settings.proxy.assign,
             remember=telemetry.redactor.remember,
@@ -74,7 +75,7 @@ async def open_fleet(
         yield await stack.enter_async_context(assembled(plan.nodes, policies, deployment, ground))
 
 
-def _outbox_file(state_dir: Path) -> Path:
+def outbox_file(state_dir: Path) -> Path:
     """The outbox's file, in a folder that is its owner's alone: what is in it tells the developers' keys."""
     path = state_dir / OUTBOX_FILE
     try:
@@ -85,9 +86,10 @@ def _outbox_file(state_dir: Path) -> Path:
     return path
 
 
-def _token_reader(
-    settings: GatewaySettings, transports: HttpxTransportFactory, clock: Clock, stack: AsyncExitStack
+def token_reader(
+    settings: GatewaySettings, transports: TransportFactory, clock: Clock, stack: AsyncExitStack
 ) -> TokenTimesReader:
+    """What reads tokens, as settings want them verified; ``stack`` closes what it opens."""
     if settings.jwks_url:
         transport = transports.open(None)
         stack.push_async_callback(transport.aclose)

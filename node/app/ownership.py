@@ -17,14 +17,19 @@ def check_own(urls: Iterable[str], owned: Iterable[str]) -> None:
     Raises:
         NotAllowed: one of the addresses is neither; the message says how to declare it.
     """
-    own = {_origin(url) for url in owned}
-    foreign = [url for url in urls if not _is_loopback(url) and _origin(url) not in own]
+    own = tuple(owned)
+    foreign = [url for url in urls if not _is_loopback(url) and not is_own(url, own)]
     if foreign:
         listed = ", ".join(f'"{url}"' for url in foreign)
         raise NotAllowed(
             f"simulated nodes and answers are for your own gateway, and {' and '.join(foreign)} is not declared as"
             f" yours. If it is, say so in the settings file: [gateway] owned = [{listed}]"
         )
+
+
+def is_own(url: str, owned: Iterable[str]) -> bool:
+    """Whether an address is among those listed, by scheme, host and port."""
+    return _origin(url) in map(_origin, owned)
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

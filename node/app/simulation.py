@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, TextIO
+from typing import Final, TextIO
 
 from node.app.assembly import Fleet
 from node.app.control_file import read_control_file
+from node.app.display import Display
 from node.app.fleet import open_fleet
 from node.app.plan import FleetPlan
-from node.app.sandbox import CONTROL_TIMEOUT_S, SandboxControl, running_sandbox
+from node.app.sandbox import SandboxControl, running_sandbox
+from node.app.stop_orders import StopOrders
 from node.app.summary import Outcome
-from node.app.telemetry import Telemetry, open_telemetry
+from node.app.telemetry import Listening, Telemetry, open_telemetry
 from node.domain.errors import TransportError
 from node.domain.events import ResultLost
 from node.gateway.httpx_transport import HttpxTransportFactory
@@ -30,24 +31,8 @@ from node.runtime.signals import Signal
 from node.runtime.tasks import TaskOwner
 from node.sandbox.process import SandboxProcess
 from node.settings.model import Settings
-from node.settings.sections.fleet import StopSettings
 
 _LOOK_S: Final = 10.0
-
-_LAST_WORD_S: Final = 0.25
-"""Time for the gateway's ledger at the end of a stop that has used up its own: a well one on this machine needs less."""
-
-
-class Display(Protocol):
-    """What shows a run to people while it lasts."""
-
-    def say(self, text: str) -> None:
-        """Tell something that matters to whoever started the run; returns at once."""
-        ...
-
-    async def watch(self, fleet: Fleet, telemetry: Telemetry, stop: Signal) -> None:
-        """Show the fleet until ``stop`` is set, and return soon after: the run's end waits for it."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,48 +47,6 @@ class Gateway:
     echo_url: str = ""
     control: Callable[[], SandboxControl | None] = lambda: None
     feeds_for_us: bool = False
-
-
-@dataclass(slots=True)
-class _StopOrders:
-    """What signals and the clock ask for, kept until there is a fleet that can obey."""
-
-    display: Display
-    policy: StopSettings
-    drain_asked: bool = False
-    aborted: bool = False
-    _ends_at: float = math.inf
-    _drain: Callable[[], None] | None = None
-    _abort: Callable[[], None] | None = None
-
-    def obeyed_by(self, drain: Callable[[], None], abort: Callable[[], None]) -> None:
-        """Pass orders on from now on, the former ones too."""
-        self._drain, self._abort = drain, abort
-        if self.drain_asked:
-            drain()
-        if self.aborted:
-            abort()
-
-    def drain(self) -> None:
-        """Stop gracefully; a second time does nothing."""
-        if not self.drain_asked:
-            self.drain_asked = True
-            self._ends_at = asyncio.get_running_loop().time() + self.policy.drain_s
-            if self._drain is not None:
-                self._drain()
-
-    def abort(self) -> None:
-        """Stop at once."""
-        self.aborted = True
-        self._ends_at = min(self._ends_at, asyncio.get_running_loop().time() + self.policy.abort_s)
-        self.display.say("Stopping at once; unsent results stay in the outbox.")
-        if self._abort is not None:
-            self._abort()
-
-    def patience_s(self) -> float:
-        """How long the last question of the run may take: a stop's time is over when it is over, whoever is silent."""
-        left_s = self._ends_at - asyncio.get_running_loop().time()
-        return min(CONTROL_TIMEOUT_S, max(_LAST_WORD_S, left_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +74,10 @@ class Simulation:
             StorageInUse, StorageUnavailable: the outbox cannot be used.
             InvalidInput: the CA file cannot be used.
         """
-        orders = _StopOrders(self.display, self.plan.settings.stop)
-        async with open_telemetry(self.plan, self.console, self.redactor) as telemetry:
+        orders = StopOrders(self.display, self.plan.settings.stop)
+        plan = self.plan
+        about = Listening([spec.node_id for spec in plan.nodes], plan.settings.logging, plan.state_dir)
+        async with open_telemetry(about, self.console, self.redactor) as telemetry:
             tasks = TaskOwner(telemetry.bus.emit)
             with ShutdownSignals(orders.drain, orders.abort, self.exit_code_at_third_signal):
                 try:
@@ -173,7 +118,7 @@ class Simulation:
         if code:
             self.display.say(f"The sandbox gateway has ended with exit code {code}.")
 
-    async def _run(self, gateway: Gateway, telemetry: Telemetry, tasks: TaskOwner, orders: _StopOrders) -> Outcome:
+    async def _run(self, gateway: Gateway, telemetry: Telemetry, tasks: TaskOwner, orders: StopOrders) -> Outcome:
         async with open_fleet(self.plan, gateway.url, gateway.auth_url, telemetry, echo_url=gateway.echo_url) as fleet:
             self._tell_left_overs(fleet)
             telemetry.bus.subscribe(ResultLost, self._on_result_lost)

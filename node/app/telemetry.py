@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
 
-from node.app.plan import FleetPlan
+from node.domain.ids import NodeId
+from node.domain.secret import Secret
 from node.monitors.node_monitor import NodeMonitor
 from node.observability.bus import EventBus
 from node.observability.last_resort import to_stderr
@@ -21,6 +22,7 @@ from node.observability.metrics_subscriber import MetricsSubscriber
 from node.observability.redaction import Redactor
 from node.runtime.signals import Signal
 from node.runtime.system import SystemClock
+from node.settings.sections.keeping import LoggingSettings
 
 LOG_FOLDER: Final = Path("logs")
 """Where the logs are, below the state folder."""
@@ -39,16 +41,29 @@ class Telemetry:
     logs: Logs
 
 
-def redactor_for(plan: FleetPlan) -> Redactor:
-    """What masks all secrets that the plan holds."""
+def redactor_for(secrets: Iterable[Secret]) -> Redactor:
+    """What masks these secrets."""
     redactor = Redactor()
-    for secret in plan.secrets():
+    for secret in secrets:
         redactor.register(secret)
     return redactor
 
 
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Who listens to what: the nodes of the run, how it is logged, and the folder for that.
+
+    ``worker`` names the process in metrics, empty where it has no name.
+    """
+
+    nodes: Sequence[NodeId]
+    logging: LoggingSettings
+    state_dir: Path
+    worker: str = ""
+
+
 @contextlib.asynccontextmanager
-async def open_telemetry(plan: FleetPlan, console: TextIO | None, redactor: Redactor) -> AsyncIterator[Telemetry]:
+async def open_telemetry(about: Listening, console: TextIO | None, redactor: Redactor) -> AsyncIterator[Telemetry]:
     """Listen within the block. With ``console`` the log's lines go there too, errors alone.
 
     Logs that cannot be written do not raise: that is told on standard error.
@@ -56,11 +71,11 @@ async def open_telemetry(plan: FleetPlan, console: TextIO | None, redactor: Reda
     clock = SystemClock()
     with contextlib.suppress(OSError):
         # Whoever cannot write there says so by themselves.
-        plan.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    wanted = plan.settings.logging
+        about.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    wanted = about.logging
     policy = LogPolicy(
-        folder=plan.state_dir / LOG_FOLDER,
-        level=wanted.level,
+        folder=about.state_dir / LOG_FOLDER,
+        level="debug" if wanted.debug else wanted.level,
         json_lines=wanted.json_lines,
         max_bytes=wanted.rotate_mb * _MIB,
         backups=wanted.rotate_count,
@@ -74,10 +89,10 @@ async def open_telemetry(plan: FleetPlan, console: TextIO | None, redactor: Reda
         # Below warnings they tell URLs and, of a SOCKS handshake, the password.
         logging.getLogger(talkative).setLevel(logging.WARNING)
     bus, stop = EventBus(lambda line: to_stderr(redactor.redact(line))), Signal()
-    monitor = NodeMonitor(clock, [spec.node_id for spec in plan.nodes])
-    metrics = Metrics()
+    monitor = NodeMonitor(clock, about.nodes)
+    metrics = Metrics(worker=about.worker)
     lines = LogSubscriber(logs, clock)
-    for subscriber in (monitor, MetricsSubscriber(metrics, len(plan.nodes)), lines):
+    for subscriber in (monitor, MetricsSubscriber(metrics, len(about.nodes)), lines):
         bus.attach(subscriber)
     telling = asyncio.get_running_loop().create_task(lines.run(stop), name="log counts")
     try:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from node.app.display import Display
 from node.app.event_loop import new_event_loop
 from node.app.plan import FleetPlan, plan_fleet
-from node.app.simulation import Display, Simulation
+from node.app.simulation import Simulation
 from node.app.summary import Outcome, summarize
 from node.app.telemetry import redactor_for
 from node.cli.closing import closing_lines, closing_table, exit_code
@@ -55,7 +56,7 @@ def run_simulation(options: SimulationOptions) -> ExitCode:
     )
     plan = plan_fleet(loaded, cwd, options.seed)
     _check_writable(options.summary)
-    redactor = redactor_for(plan)
+    redactor = redactor_for(plan.secrets())
     mask_output(redactor.redact)
     console = OutputConsole(highlight=False)
     live = options.dashboard and console.is_terminal

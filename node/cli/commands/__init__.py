@@ -7,6 +7,7 @@ import typer
 from node.cli.commands.config import app as config
 from node.cli.commands.gateway import gateway
 from node.cli.commands.init import init
+from node.cli.commands.node import node
 from node.cli.commands.outbox import app as outbox
 from node.cli.commands.roster import roster
 from node.cli.commands.simulate import simulate
@@ -16,6 +17,7 @@ from node.cli.commands.submit import submit
 def add_to(app: typer.Typer) -> None:
     """Register all commands, in the order in which ``--help`` shows them."""
     app.command("simulate")(simulate)
+    app.command("node")(node)
     app.command("gateway")(gateway)
     app.command("submit")(submit)
     app.command("init")(init)

@@ -20,7 +20,7 @@ from node.settings.vocabulary import (
 
 
 class EnginesSettings(Section):
-    """The engines of `node`. Where none is listed, there is Ollama at ollama.url, and openai.url where that is given."""
+    """The engines of `node`. Where none is listed, there are those that openai.url and ollama.url name, or Ollama here."""
 
     list: EngineEntries = setting(
         (),

@@ -1,0 +1,139 @@
+"""What a node in production needs, read and checked before the event loop starts."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import quote
+
+from node.app.control import NODES_FOLDER
+from node.app.engines import EnginePlan, plan_engines
+from node.app.ownership import is_own
+from node.domain.errors import InputFault, InvalidInput, StorageInUse
+from node.domain.identity import Hardware, Identity, NodeSpec
+from node.domain.ids import AccountId, NodeId
+from node.domain.secret import Secret
+from node.runtime.filelock import FileLock
+from node.settings.identity import read_identities
+from node.settings.load import Loaded
+from node.settings.model import Settings
+
+_CLAIM_FILE = "node"
+"""Beside it stands the lock by which a process holds an identity."""
+
+_TRIAL = Identity(NodeId("dry-run"), Secret("no-secret-at-all"), AccountId("dry-run"), "none")
+
+
+@dataclass(frozen=True, slots=True)
+class ProductionPlan:
+    """A run of a node in production. ``state_dir`` is absolute; ``worker`` names the process.
+
+    ``candidates`` are the identities that it may take, in order; ``falls_back`` says whether other models may run than
+    were asked for.
+    """
+
+    settings: Settings
+    candidates: tuple[NodeSpec, ...]
+    hardware: Hardware
+    engines: EnginePlan
+    state_dir: Path
+    worker: str
+    falls_back: bool
+    is_dry_run: bool = False
+
+    def secrets(self) -> Iterable[Secret]:
+        """All secrets that the settings hold, empty ones included: none may appear anywhere."""
+        settings = self.settings
+        for spec in self.candidates:
+            yield spec.identity.secret
+            if spec.proxy is not None:
+                yield spec.proxy.password
+                yield spec.proxy.credentials
+        yield from (settings.gateway.jwt_key, settings.openai.api_key, settings.identity.secret)
+        yield from (settings.identity.proxy, settings.events.webhook)
+
+    def folder(self, spec: NodeSpec) -> Path:
+        """Where this node keeps its outbox, logs and control file."""
+        return self.state_dir / NODES_FOLDER / quote(spec.node_id, safe="")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An identity that this process holds until `release`: no other process on this state folder takes it."""
+
+    spec: NodeSpec
+    folder: Path
+    lock: FileLock
+
+    def release(self) -> None:
+        """Give it up."""
+        self.lock.release()
+
+
+def plan_production(
+    loaded: Loaded, cwd: Path, hardware: Hardware, *, node: str = "", claim: bool = False, dry_run: bool = False
+) -> ProductionPlan:
+    """Read who the node is, and its engines' settings. Reading blocks.
+
+    Raises:
+        InvalidInput: with everything that is missing or cannot be used.
+    """
+    settings = loaded.settings
+    faults: list[InputFault] = []
+    candidates: Sequence[NodeSpec] = ()
+    try:
+        candidates = _candidates(loaded, cwd, node=node, claim=claim, dry_run=dry_run)
+    except InvalidInput as error:
+        faults += error.faults
+    engines = None
+    try:
+        engines = plan_engines(loaded, cwd)
+    except InvalidInput as error:
+        faults += error.faults
+    if not settings.gateway.url and not dry_run:
+        remedy = "set API_GATEWAY_URL, or try everything against a sandbox with --dry-run"
+        faults.append(InputFault("gateway", "no gateway is named", remedy, column="gateway.url"))
+    if faults or engines is None:
+        raise InvalidInput(faults)
+    return ProductionPlan(
+        settings=settings,
+        candidates=tuple(replace(spec, hardware=hardware) for spec in candidates),
+        hardware=hardware,
+        engines=engines,
+        state_dir=(cwd / settings.state_dir).resolve(),
+        worker=settings.worker.id or platform.node() or "worker",
+        falls_back=dry_run or _falls_back(settings),
+        is_dry_run=dry_run,
+    )
+
+
+def claim_identity(plan: ProductionPlan) -> Claim:
+    """Take the first identity of the plan that no other process holds. Blocks.
+
+    Raises:
+        StorageInUse: all of them are held.
+        StorageUnavailable: the state folder cannot be used.
+    """
+    for spec in plan.candidates:
+        folder = plan.folder(spec)
+        with contextlib.suppress(StorageInUse):
+            return Claim(spec, folder, FileLock.take(folder / _CLAIM_FILE))
+    names = ", ".join(spec.node_id for spec in plan.candidates[:5])
+    raise StorageInUse(f"every node that this process may be runs already on {plan.state_dir}: {names}")
+
+
+def _candidates(loaded: Loaded, cwd: Path, *, node: str, claim: bool, dry_run: bool) -> Sequence[NodeSpec]:
+    if dry_run and not node and not claim and not loaded.settings.identity.id:
+        return (NodeSpec(_TRIAL, Hardware(0, 0, 0, "", ""), ()),)
+    return read_identities(loaded, cwd, node=node, claim=claim)
+
+
+def _falls_back(settings: Settings) -> bool:
+    match settings.engines.use_fallbacks:
+        case "owned":
+            return is_own(settings.gateway.url, settings.gateway.owned)
+        case wanted:
+            return wanted == "always"
