@@ -30,6 +30,8 @@ class ExitCode(IntEnum):
     """A claimed job has no accepted result and no other node by the gateway's own ledger, or its result was not put on disk."""
     JOB_FAILED = 10
     """The submitted job was answered with an error."""
+    UNFIT = 11
+    """The doctor found something that keeps a node from working."""
     SETUP = 78
     """The Python version or a package is missing."""
     INTERRUPTED = 130

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from node.app.doctor.findings import Finding, failed, passed, warned
 from node.domain.errors import EngineOverloaded, ExecutorError
 from node.domain.jobs import ChatPayload, Message
 from node.domain.results import Generation
+from node.machine.names import matches
 from node.ports.clock import Clock
 from node.ports.executor import Executor
 from node.ports.library import ModelLibrary
@@ -72,7 +72,7 @@ class EngineExamination:
         return passed("engine", f"{engine} generated a token with {ran} in {took_s:.1f} s")
 
     def _models(self, found: Sequence[str]) -> list[Finding]:
-        missing = [want for want in self.wanted if not any(_is(model, want) for model in found)]
+        missing = [want for want in self.wanted if not any(matches(model, (want,)) for model in found)]
         findings = [
             failed("models", f"no engine has {want}", f"ollama pull {want}, or set models.pull, or leave it out")
             for want in missing
@@ -82,7 +82,3 @@ class EngineExamination:
             more = f" and {len(found) - _SHOWN_MODELS} more" if len(found) > _SHOWN_MODELS else ""
             findings.append(passed("models", f"on offer: {shown}{more}"))
         return findings
-
-
-def _is(model: str, wanted: str) -> bool:
-    return fnmatchcase(model, wanted) or fnmatchcase(model, f"{wanted}:latest")

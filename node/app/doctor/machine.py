@@ -38,9 +38,8 @@ class MachineExamination:
         yield self._hardware()
 
     def _disk(self) -> Finding:
-        folder = self.state_dir
+        folder = next(path for path in (self.state_dir, *self.state_dir.parents) if path.exists())
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             probe = folder / f".probe-{os.getpid()}"
             probe.write_bytes(b"0" * 4096)
             probe.unlink()
@@ -54,6 +53,8 @@ class MachineExamination:
         return passed("disk", text)
 
     def _outbox(self) -> Finding:
+        if not self.outbox.exists():
+            return passed("outbox", f"{self.outbox} will be made")
         try:
             FileLock.take(self.outbox).release()
         except StorageInUse as error:
@@ -77,9 +78,10 @@ class MachineExamination:
 
     def _hardware(self) -> Finding:
         machine = self.hardware
-        gpu = f"{machine.gpu} with {machine.vram_mb:,} MB" if machine.gpu else "no GPU was found"
+        has_gpu = machine.vram_mb > 0
+        gpu = f"{machine.gpu} with {machine.vram_mb:,} MB" if has_gpu else "no GPU was found"
         text = f"{machine.cpu_cores} cores, {machine.ram_mb:,} MB, {gpu}, {machine.os}"
-        return passed("hardware", text) if machine.gpu else warned("hardware", text, _NO_GPU)
+        return passed("hardware", text) if has_gpu else warned("hardware", text, _NO_GPU)
 
 
 _NO_GPU: Final = "models run on the CPU; if there is a GPU, install its driver and the extra gpu"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import typer
 
 from node.cli.commands.config import app as config
+from node.cli.commands.doctor import doctor
 from node.cli.commands.gateway import gateway
 from node.cli.commands.init import init
 from node.cli.commands.node import node
 from node.cli.commands.outbox import app as outbox
 from node.cli.commands.roster import roster
 from node.cli.commands.simulate import simulate
+from node.cli.commands.steer import drain, pause, resume, status
 from node.cli.commands.submit import submit
 
 
@@ -18,6 +20,11 @@ def add_to(app: typer.Typer) -> None:
     """Register all commands, in the order in which ``--help`` shows them."""
     app.command("simulate")(simulate)
     app.command("node")(node)
+    app.command("doctor")(doctor)
+    app.command("status")(status)
+    app.command("pause")(pause)
+    app.command("resume")(resume)
+    app.command("drain")(drain)
     app.command("gateway")(gateway)
     app.command("submit")(submit)
     app.command("init")(init)

@@ -1,0 +1,95 @@
+"""The whole examination of a node, put together from a plan."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Final
+
+from node.app.doctor.engines import EngineExamination
+from node.app.doctor.findings import Finding, failed, passed
+from node.app.doctor.gateway import GatewayExamination
+from node.app.doctor.machine import MachineExamination
+from node.app.engines import EngineBuilder
+from node.app.fleet import OUTBOX_FILE
+from node.app.production_plan import ProductionPlan
+from node.domain.errors import InvalidInput
+from node.domain.events import Event
+from node.gateway.deployment import Deployment
+from node.gateway.httpx_transport import HttpxTransportFactory
+from node.gateway.tls import client_context
+from node.machine.names import exact, matches
+from node.ports.clock import Clock
+from node.settings.policies import to_policies
+
+_ENGINE_S: Final = 60.0
+"""Time for a model to be loaded and to make its first token."""
+
+
+class _Nobody:
+    """Hears events that the findings tell."""
+
+    def emit(self, event: Event, /) -> None:
+        del event
+
+
+def faults_found(error: InvalidInput) -> list[Finding]:
+    """What is wrong with the settings."""
+    return [failed("config", f"{fault.place}: {fault.problem}", fault.remedy) for fault in error.faults]
+
+
+async def examine(plan: ProductionPlan, clock: Clock) -> AsyncIterator[Finding]:
+    """Look at everything that the node of this plan needs; findings come as they are made. Never raises."""
+    settings, spec = plan.settings, plan.candidates[0]
+    yield passed("config", f"the settings can be used; the node is {spec.node_id}, the worker {plan.worker}")
+    machine = MachineExamination(
+        state_dir=plan.state_dir,
+        outbox=plan.folder(spec) / OUTBOX_FILE,
+        min_free_bytes=settings.outbox.min_free_bytes,
+        host=settings.health.host,
+        port=settings.health.port if settings.health.enabled else 0,
+        hardware=plan.hardware,
+    )
+    for finding in machine.findings():
+        yield finding
+    try:
+        tls = client_context(settings.gateway.ca_file)
+    except InvalidInput as error:
+        for finding in faults_found(error):
+            yield finding
+        return
+    if settings.gateway.url:
+        policies = to_policies(settings)
+        gateway = GatewayExamination(
+            spec=spec,
+            deployment=Deployment(
+                settings.gateway.url, settings.gateway.effective_auth_url, settings.gateway.node_version
+            ),
+            timeouts=policies.timeouts,
+            proxy_policy=policies.proxy,
+            transports=HttpxTransportFactory(tls, trust_env=settings.gateway.trust_env_proxies),
+            clock=clock,
+        )
+        async for finding in gateway.findings():
+            yield finding
+    builder = EngineBuilder(
+        *(plan.engines, settings, tls, clock, random.Random(), _Nobody(), lambda: None), falls_back=False
+    )
+    async with AsyncExitStack() as stack:
+        engines = builder.build()
+        stack.push_async_callback(engines.executor.aclose)
+        for library in engines.libraries:
+            stack.push_async_callback(library.aclose)
+        models = settings.models
+        wanted = dict.fromkeys([*exact(models.allowed), *(models.preload if models.preload_enabled else ())])
+        examination = EngineExamination(
+            libraries=engines.libraries,
+            executors=engines.raw,
+            offered=lambda model: matches(model, models.allowed),
+            wanted=() if models.pull else tuple(wanted),
+            clock=clock,
+            timeout_s=_ENGINE_S,
+        )
+        async for finding in examination.findings():
+            yield finding

@@ -1,0 +1,77 @@
+"""Steering a node that runs on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from node.app.control import ControlClient, Order, find_handle
+from node.gateway.httpx_transport import HttpxTransportFactory
+from node.gateway.tls import client_context
+from node.settings.load import load
+
+
+def show_status(
+    flags: Mapping[str, object], config: Path | None, profile: str | None, *, node: str, as_json: bool
+) -> None:
+    """Print what the node tells of itself.
+
+    Raises:
+        NodeError: there is no such node, or it does not answer.
+    """
+    told = _ask(flags, config, profile, node, None)
+    if as_json:
+        typer.echo(json.dumps(told, indent=2))
+        return
+    for line in _lines(told):
+        typer.echo(line)
+
+
+def give_order(
+    order: Order, flags: Mapping[str, object], config: Path | None, profile: str | None, *, node: str
+) -> None:
+    """Give an order, and print what the node does then. Raises as `show_status`."""
+    told = _ask(flags, config, profile, node, order)
+    typer.echo(f"{told.get('node')}: {told.get('presence')}")
+
+
+def _ask(
+    flags: Mapping[str, object], config: Path | None, profile: str | None, node: str, order: Order | None
+) -> Mapping[str, Any]:
+    cwd = Path.cwd()
+    settings = load(config_file=config, profile=profile, flags=flags, environ=os.environ, cwd=cwd).settings
+    handle = find_handle((cwd / settings.state_dir).resolve(), node)
+
+    async def ask() -> Mapping[str, Any]:
+        transport = HttpxTransportFactory(client_context(None)).open(None)
+        try:
+            client = ControlClient(handle, transport)
+            return await (client.status() if order is None else client.order(order))
+        finally:
+            await transport.aclose()
+
+    return asyncio.run(ask())
+
+
+def _lines(told: Mapping[str, Any]) -> list[str]:
+    slots, jobs, outbox = told["slots"], told["jobs"], told["outbox"]
+    holds = f" ({', '.join(told['holds'])})" if told["holds"] else ""
+    lines = [
+        f"{told['node']} as worker {told['worker']}, version {told['version']}, up {told['uptime_s']:.0f} s",
+        f"{told['presence']}{holds}; {slots['used']} of {slots['total']} slots in use",
+        f"jobs: {jobs.get('received', 0)} received, {jobs.get('succeeded', 0)} done, {jobs.get('failed', 0)} failed",
+        f"results: {jobs.get('accepted', 0)} accepted, {outbox['depth']} waiting",
+        f"models: {', '.join(told['models']) or 'none'}",
+    ]
+    for engine in told["engines"]:
+        state = "can be reached" if engine["available"] else f"is missing: {engine['reason']}"
+        broken = "".join(f"; {model} is {circuit}" for model, circuit in engine["breakers"].items())
+        lines.append(f"engine {engine['name']} {state}{broken}")
+    checks = (f"{'ok ' if check['ok'] else 'NOT'} {check['name']}: {check['detail']}" for check in told["checks"])
+    return [*lines, *checks]
