@@ -73,7 +73,7 @@ class JobRunner:
         clock = self._around.clock
         open_job = _OpenJob(job, key, received_at=clock.wall(), started=clock.monotonic())
         self._open[key] = open_job
-        self._around.events.emit(JobClaimed(key, job.payload.model))
+        self._around.events.emit(JobClaimed(key, job.payload.model, job.kind))
         self._tasks.start(self._run(open_job), name=f"job {key.job}", on_done=lambda: self._close(open_job))
         return True
 
@@ -211,8 +211,16 @@ class JobRunner:
 def _ended_event(finished: FinishedJob, took_s: float) -> JobEnded:
     match finished.outcome:
         case Success(output):
-            tokens = output.output_tokens if isinstance(output, Generation) else None
-            return JobEnded(finished.key, output.executor, output.model, took_s, output_tokens=tokens)
+            made = output if isinstance(output, Generation) else None
+            return JobEnded(
+                finished.key,
+                output.executor,
+                output.model,
+                took_s,
+                output_tokens=made.output_tokens if made else None,
+                prompt_tokens=output.prompt_tokens,
+                first_token_s=made.first_token_s if made else None,
+            )
         case Failure(reason, model):
             return JobEnded(finished.key, "", model, took_s, output_tokens=None, error=reason)
         case outcome:

@@ -1,0 +1,1 @@
+"""The doctor before real gateways, engines and proxies over loopback."""

@@ -1,0 +1,211 @@
+"""Each thing that keeps a node from working is told apart from all others, with what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+
+from node.app.doctor.examine import examine
+from node.app.doctor.findings import Finding
+from node.app.production_plan import plan_production
+from node.domain.identity import Hardware
+from node.domain.ids import AccountId, NodeId
+from node.domain.secret import Secret
+from node.runtime.system import SystemClock
+from node.runtime.tasks import TaskOwner
+from node.sandbox.policy import FaultRule, KnownIdentity, SandboxPolicy
+from node.sandbox.process import SandboxProcess
+from node.settings.load import load
+from tests.contract.transport.certificates import make_authority, make_server, server_context, write_certificate
+from tests.unit.executors.ollama_server import OllamaServer, listing, refusing
+
+HARDWARE = Hardware(16384, 8, 12288, "RTX", "Debian")
+SECRET = "the-secret-of-node-1"
+KNOWN = {
+    "node_secrets": {NodeId("n1"): Secret(SECRET)},
+    "identities": {NodeId("n1"): KnownIdentity("0xabc", AccountId("a1"))},
+}
+
+
+@asynccontextmanager
+async def gateway(**policy: Any) -> AsyncIterator[str]:
+    tasks = TaskOwner(lambda _: None)
+    process = await SandboxProcess.start(SandboxPolicy(**{**KNOWN, **policy}), tasks, on_line=lambda _: None)
+    try:
+        yield process.handshake.url
+    finally:
+        await process.stop()
+        await tasks.cancel()
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[OllamaServer]:
+    server = OllamaServer(tags=listing({"name": "gemma2:2b", "model": "gemma2:2b", "size": 1_600_000_000}))
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+class LateClock(SystemClock):
+    """A machine's clock that is ten minutes fast."""
+
+    def wall(self) -> float:
+        return super().wall() + 600
+
+
+Examine = Callable[..., Any]
+
+
+@pytest.fixture
+def examined(tmp_path: Path, engine: OllamaServer) -> Examine:
+    """Examine a node in an empty folder, good but for what is said; the findings that are no pass, by name."""
+
+    async def run(url: str, clock: SystemClock | None = None, **environ: str) -> dict[str, Finding]:
+        given = {
+            "API_GATEWAY_URL": url,
+            "OLLAMA_BASE_URL": engine.url,
+            "NODE_ID": "n1",
+            "NODE_SECRET": SECRET,
+            "ACCOUNT_ID": "a1",
+            "NODE_PUB_KEY": "0xabc",
+            "HEALTH_PORT": "0",
+            "LLM_NODE_STATE_DIR": str(tmp_path / "state"),
+        }
+        loaded = load(config_file=None, profile=None, flags={}, environ={**given, **environ}, cwd=tmp_path)
+        plan = plan_production(loaded, tmp_path, HARDWARE)
+        found = [finding async for finding in examine(plan, clock or SystemClock())]
+        assert all(finding.remedy for finding in found if finding.status == "fail")
+        assert SECRET not in str(found)
+        return {finding.name: finding for finding in found if finding.status != "pass"}
+
+    return run
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
+
+
+async def test_a_node_that_can_work(examined: Examine, tmp_path: Path) -> None:
+    async with gateway() as url:
+        assert await examined(url) == {}
+    assert not (tmp_path / "state").exists(), "nothing is changed"
+
+
+async def test_a_gateway_that_is_not_there(examined: Examine) -> None:
+    found = await examined(f"http://127.0.0.1:{free_port()}")
+    assert found["gateway"].status == "fail"
+    assert "refused" in found["gateway"].detail
+    assert found["secret"].status == "warn"
+
+
+async def test_a_certificate_of_another_name(examined: Examine, tmp_path: Path) -> None:
+    authority = make_authority()
+    identity = make_server(authority, x509.DNSName("another.test"))
+    ca = write_certificate(authority, tmp_path / "ca.pem")
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=server_context(identity, tmp_path))
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        found = await examined(f"https://127.0.0.1:{port}", LLM_NODE_GATEWAY__CA_FILE=str(ca))
+    assert found["gateway"].status == "fail"
+    assert "certificate" in found["gateway"].detail
+    assert "the name that its certificate bears" in found["gateway"].remedy
+
+
+async def test_a_clock_that_is_ten_minutes_fast(examined: Examine) -> None:
+    async with gateway() as url:
+        found = await examined(url, LateClock())
+    assert set(found) == {"clock"}
+    assert "ahead of the gateway" in found["clock"].detail
+    assert "timedatectl" in found["clock"].remedy
+
+
+async def test_a_wrong_secret(examined: Examine) -> None:
+    async with gateway() as url:
+        found = await examined(url, NODE_SECRET="another-secret")
+    assert set(found) == {"secret"}
+    assert found["secret"].status == "fail"
+    assert "NODE_SECRET" in found["secret"].remedy
+
+
+@pytest.mark.parametrize("wrong", [{"ACCOUNT_ID": "a2"}, {"NODE_PUB_KEY": "0xdef"}])
+async def test_an_unknown_account(examined: Examine, wrong: dict[str, str]) -> None:
+    async with gateway() as url:
+        found = await examined(url, **wrong)
+    assert set(found) == {"identity"}
+    assert "ACCOUNT_ID" in found["identity"].remedy
+
+
+@pytest.mark.parametrize("silent", [True, False])
+async def test_an_auth_service_that_is_down(examined: Examine, silent: bool) -> None:
+    faults = () if silent else (FaultRule("check_identity", "status", status=503),)
+    async with gateway(faults=faults) as url:
+        elsewhere = {"API_AUTH_URL": f"http://127.0.0.1:{free_port()}"} if silent else {}
+        found = await examined(url, **elsewhere)
+    assert set(found) == {"auth"}
+    assert found["auth"].status == "fail"
+
+
+async def test_a_dead_proxy(examined: Examine) -> None:
+    async with gateway() as url:
+        found = await examined(
+            url, NODE_PROXY=f"user:hunter2-pass@127.0.0.1:{free_port()}", LLM_NODE_PROXY__ECHO_URL=f"{url}/ip"
+        )
+    assert found["proxy"].status == "fail"
+    assert found["gateway"].status == "warn", "a node with a proxy goes by no other way"
+    assert "hunter2" not in str(found)
+
+
+async def test_an_engine_that_is_down(examined: Examine) -> None:
+    async with gateway() as url:
+        found = await examined(url, OLLAMA_BASE_URL=f"http://127.0.0.1:{free_port()}")
+    assert set(found) == {"engine"}
+    assert "ollama" in found["engine"].detail
+
+
+async def test_an_engine_that_does_not_generate(examined: Examine, engine: OllamaServer) -> None:
+    engine.default = refusing(500, "out of memory")
+    async with gateway() as url:
+        found = await examined(url)
+    assert set(found) == {"engine"}
+    assert "out of memory" in found["engine"].detail
+
+
+async def test_a_model_that_is_missing(examined: Examine) -> None:
+    async with gateway() as url:
+        found = await examined(url, ALLOWED_MODELS="gemma2:2b,llama3.1:latest")
+    assert set(found) == {"models"}
+    assert "ollama pull llama3.1:latest" in found["models"].remedy
+
+
+async def test_a_disk_that_is_full(examined: Examine) -> None:
+    async with gateway() as url:
+        found = await examined(url, LLM_NODE_OUTBOX__MIN_FREE_MB="1000000")
+    assert set(found) == {"disk"}
+    assert "no job is claimed" in found["disk"].detail
+
+
+async def test_a_port_that_is_taken(examined: Examine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        async with gateway() as url:
+            found = await examined(url, HEALTH_PORT=str(taken.getsockname()[1]))
+    assert set(found) == {"port"}
+    assert "HEALTH_PORT" in found["port"].remedy
+
+
+async def test_a_machine_without_a_gpu_is_no_failure(examined: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "HARDWARE", replace(HARDWARE, vram_mb=0, gpu="none"))
+    async with gateway() as url:
+        found = await examined(url)
+    assert [finding.status for finding in found.values()] == ["warn"]
