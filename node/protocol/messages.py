@@ -111,6 +111,10 @@ LenientWhole = Annotated[int | None, BeforeValidator(_whole_or_none)]
 LenientNumber = Annotated[float | None, BeforeValidator(_number_or_none)]
 
 
+def _is_none(value: Any) -> bool:
+    return value is None
+
+
 class JobData(WireMessage):
     """A job as handed to a node; a field that is absent, null or of a wrong type is None.
 
@@ -125,7 +129,7 @@ class JobData(WireMessage):
     messages: Any = Field(default=None, repr=False)
     max_output: LenientWhole = None
     temperature: LenientNumber = None
-    request_timeout_time: LenientNumber = None
+    request_timeout_time: LenientNumber = Field(default=None, exclude_if=_is_none)
 
 
 class PollReply(WireMessage):
@@ -156,7 +160,7 @@ class ResultBody(WireMessage):
 
     message: Annotated[AnswerMessage, BeforeValidator(_message_object)]
     error: str | None = None
-    usage: Any = None
+    usage: Any = Field(default=None, exclude_if=_is_none)
 
 
 class ResultUpdate(WireMessage):

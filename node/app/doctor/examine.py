@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Final
@@ -41,48 +42,58 @@ def faults_found(error: InvalidInput) -> list[Finding]:
 
 async def examine(plan: ProductionPlan, clock: Clock) -> AsyncIterator[Finding]:
     """Look at everything that the node of this plan needs; findings come as they are made. Never raises."""
-    settings, spec = plan.settings, plan.candidates[0]
+    spec = plan.candidates[0]
     yield passed("config", f"the settings can be used; the node is {spec.node_id}, the worker {plan.worker}")
-    machine = MachineExamination(
-        state_dir=plan.state_dir,
-        outbox=plan.folder(spec) / OUTBOX_FILE,
-        min_free_bytes=settings.outbox.min_free_bytes,
-        host=settings.health.host,
-        port=settings.health.port if settings.health.enabled else 0,
-        hardware=plan.hardware,
-    )
-    for finding in machine.findings():
+    for finding in _machine(plan).findings():
         yield finding
     try:
-        tls = client_context(settings.gateway.ca_file)
+        tls = client_context(plan.settings.gateway.ca_file)
     except InvalidInput as error:
         for finding in faults_found(error):
             yield finding
         return
-    if settings.gateway.url:
-        policies = to_policies(settings)
-        gateway = GatewayExamination(
-            spec=spec,
-            deployment=Deployment(
-                settings.gateway.url, settings.gateway.effective_auth_url, settings.gateway.node_version
-            ),
-            timeouts=policies.timeouts,
-            proxy_policy=policies.proxy,
-            transports=HttpxTransportFactory(tls, trust_env=settings.gateway.trust_env_proxies),
-            clock=clock,
-        )
-        async for finding in gateway.findings():
+    if plan.settings.gateway.url:
+        async for finding in _gateway(plan, clock, tls).findings():
             yield finding
-    builder = EngineBuilder(
-        *(plan.engines, settings, tls, clock, random.Random(), _Nobody(), lambda: None), falls_back=False
+    async for finding in _engines(plan, clock, tls):
+        yield finding
+
+
+def _machine(plan: ProductionPlan) -> MachineExamination:
+    health = plan.settings.health
+    return MachineExamination(
+        state_dir=plan.state_dir,
+        outbox=plan.folder(plan.candidates[0]) / OUTBOX_FILE,
+        min_free_bytes=plan.settings.outbox.min_free_bytes,
+        host=health.host,
+        port=health.port if health.enabled else 0,
+        hardware=plan.hardware,
     )
+
+
+def _gateway(plan: ProductionPlan, clock: Clock, tls: ssl.SSLContext) -> GatewayExamination:
+    gateway, policies = plan.settings.gateway, to_policies(plan.settings)
+    return GatewayExamination(
+        spec=plan.candidates[0],
+        deployment=Deployment(gateway.url, gateway.effective_auth_url, gateway.node_version),
+        timeouts=policies.timeouts,
+        proxy_policy=policies.proxy,
+        transports=HttpxTransportFactory(tls, trust_env=gateway.trust_env_proxies),
+        clock=clock,
+    )
+
+
+async def _engines(plan: ProductionPlan, clock: Clock, tls: ssl.SSLContext) -> AsyncIterator[Finding]:
+    builder = EngineBuilder(
+        *(plan.engines, plan.settings, tls, clock, random.Random(), _Nobody(), lambda: None), falls_back=False
+    )
+    models = plan.settings.models
+    wanted = dict.fromkeys([*exact(models.allowed), *(models.preload if models.preload_enabled else ())])
     async with AsyncExitStack() as stack:
         engines = builder.build()
         stack.push_async_callback(engines.executor.aclose)
         for library in engines.libraries:
             stack.push_async_callback(library.aclose)
-        models = settings.models
-        wanted = dict.fromkeys([*exact(models.allowed), *(models.preload if models.preload_enabled else ())])
         examination = EngineExamination(
             libraries=engines.libraries,
             executors=engines.raw,
