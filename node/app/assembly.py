@@ -28,6 +28,7 @@ from node.ports.executor import Executor
 from node.ports.gates import ClaimGate
 from node.ports.offer import Declared, Offer
 from node.ports.outbox import Outbox
+from node.ports.traces import Traces, Untraced
 from node.ports.transport import TransportFactory
 from node.runtime.signals import Signal
 from node.settings.policies import Policies
@@ -55,6 +56,7 @@ class Ground:
     redact: Callable[[str], str] = str
     claim_gates: tuple[ClaimGate, ...] = ()
     offer: Offer = field(default_factory=Declared)
+    traces: Traces = field(default_factory=Untraced)
 
 
 class Deadline:
@@ -173,6 +175,7 @@ async def assembled(
             stop_policy=policies.stop,
             claim_gates=ground.claim_gates,
             offer=ground.offer,
+            traces=ground.traces,
         )
         manager = NodeManager(nodes, around, policies.stagger)
         yield Fleet(deployment, manager, ground.outbox, sender, auth, proxies, stopping, Deadline(policies.stop, clock))

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from node.domain.errors import InputFault, InvalidInput
+from node.domain.errors import Declined, InputFault, InvalidInput
+from node.domain.jobs import Payload
 from node.domain.policies import BackOff
+from node.domain.results import Output
 from node.executors.breaker import Breaker
 from node.executors.by_model import LimitedByModel, ModelLimit, parse_model_limit
 from node.executors.fallback import Fallback, FallbackRule, parse_fallback
@@ -28,7 +30,7 @@ from node.machine.puller import PullPolicy
 from node.machine.sample import MachineSample
 from node.ports.clock import Clock, Random
 from node.ports.events import EventSink
-from node.ports.executor import Executor
+from node.ports.executor import Executor, Partials
 from node.ports.library import ModelLibrary
 from node.settings.load import Loaded
 from node.settings.model import Settings
@@ -139,7 +141,8 @@ class EngineBuilder:
         """An engine with all that stands before it, the outermost last.
 
         Silence is measured at the engine itself, lest waiting for a slot counts as such; the circuit is within the
-        limits, so that jobs that wait are passed on when it opens; a retry's wait holds no slot.
+        limits, so that jobs that wait are passed on when it opens; a retry's wait holds no slot. What the engine does
+        not have is passed on before all that.
         """
         settings = self.settings
         wanted = settings.engines
@@ -150,7 +153,13 @@ class EngineBuilder:
             executor = Breaker(executor, policy, self.clock, self.events)
         executor = OnDemand(executor, keeper)
         executor = LimitedByModel(Limited(executor, self.plan.slots), self.plan.limits)
-        return Retrying(executor, wanted.retries, _RETRY, self.random)
+        executor = Retrying(executor, wanted.retries, _RETRY, self.random)
+        return executor if keeper.engine in self._overridden() else _Having(executor, keeper)
+
+    def _overridden(self) -> frozenset[str]:
+        """The engines that run one model whatever is asked for."""
+        overrides = bool(self.settings.ollama.model_override)
+        return frozenset(name for name, kind, _ in self.plan.entries if overrides and kind == "ollama")
 
     def _engine(self, name: str, kind: str, url: str) -> tuple[Executor, ModelLibrary]:
         if kind == "ollama":
@@ -203,6 +212,38 @@ class EngineBuilder:
             pull=PullPolicy(min_free_bytes=int(models.pull_free_gb * _GB)),
         )
         return ModelKeeper(library, policy, self.latest, self.clock, self.events, self.random)
+
+
+class _Having:
+    """An `Executor` that declines what its engine does not have and will not fetch.
+
+    Engines cannot be relied upon to: some run the model that they have whatever they are asked for, and would take the
+    jobs that are meant for the next. Until an engine has told what it has, and while it does not, it decides itself.
+    """
+
+    def __init__(self, executor: Executor, keeper: ModelKeeper) -> None:
+        self._executor = executor
+        self._catalogue = keeper.catalogue
+
+    @property
+    def name(self) -> str:
+        """See `node.ports.executor.Executor.name`."""
+        return self._executor.name
+
+    async def execute(self, payload: Payload, partials: Partials | None = None) -> Output:
+        """See `node.ports.executor.Executor.execute`.
+
+        Raises:
+            Declined: the engine does not have the model.
+        """
+        catalogue, model = self._catalogue, payload.model
+        if catalogue.is_fresh and not catalogue.has(model) and not catalogue.may_pull(model):
+            raise Declined(f"{self.name} has no model {model}")
+        return await self._executor.execute(payload, partials)
+
+    async def aclose(self) -> None:
+        """See `node.ports.executor.Executor.aclose`."""
+        await self._executor.aclose()
 
 
 def _entries(loaded: Loaded) -> tuple[tuple[str, str, str], ...]:

@@ -17,6 +17,7 @@ from node.observability.trace_book import TraceBook
 from node.observability.tracing import TraceSubscriber
 from node.observability.webhook import Webhook, WebhookPolicy
 from node.ports.clock import Clock, Random
+from node.ports.traces import Traces, Untraced
 from node.ports.transport import TransportFactory
 from node.runtime.signals import Signal
 from node.settings.model import Settings
@@ -34,15 +35,18 @@ class OutletGround:
 
 
 @contextlib.asynccontextmanager
-async def outlets(settings: Settings, ground: OutletGround) -> AsyncIterator[None]:
+async def outlets(settings: Settings, ground: OutletGround) -> AsyncIterator[Traces]:
     """Tell the systems that the settings name, within the block; what waits at its end is sent, for some seconds.
+
+    What it gives says which jobs are traced.
 
     Raises:
         InvalidInput: the extra that one needs is not installed.
     """
     async with contextlib.AsyncExitStack() as stack:
+        traces: Traces = Untraced()
         if settings.tracing.url:
-            await stack.enter_async_context(_traces(settings, ground))
+            traces = await stack.enter_async_context(_traces(settings, ground))
         opened: dict[str, Outlet] = {}
         runs: list[Webhook | KafkaStream] = []
         documents = Documents(ground.worker, ground.clock, ground.telemetry.redactor.redact)
@@ -63,7 +67,7 @@ async def outlets(settings: Settings, ground: OutletGround) -> AsyncIterator[Non
         if opened:
             ground.telemetry.metrics.observe(OutletCollector(opened))
         await stack.enter_async_context(_running(runs, ground))
-        yield
+        yield traces
 
 
 @contextlib.asynccontextmanager
@@ -80,19 +84,18 @@ async def _running(runs: list[Webhook | KafkaStream], ground: OutletGround) -> A
 
 
 @contextlib.asynccontextmanager
-async def _traces(settings: Settings, ground: OutletGround) -> AsyncIterator[None]:
+async def _traces(settings: Settings, ground: OutletGround) -> AsyncIterator[TraceBook]:
     loop = asyncio.get_running_loop()
     thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="traces")
     try:
         # The SDK takes some tenths of a second to import.
         policy = OtlpPolicy(settings.tracing.url, ground.worker)
         export = await loop.run_in_executor(thread, OtlpExport.open, policy)
-        subscriber = TraceSubscriber(
-            export.export, TraceBook(ground.random, settings.tracing.sample_rate), ground.clock
-        )
+        book = TraceBook(ground.random, settings.tracing.sample_rate)
+        subscriber = TraceSubscriber(export.export, book, ground.clock)
         ground.telemetry.bus.attach(subscriber)
         try:
-            yield
+            yield book
         finally:
             subscriber.finish()
             await export.aclose(thread)

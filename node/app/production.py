@@ -120,7 +120,7 @@ class Production:
         )
         async with AsyncExitStack() as stack:
             ground = OutletGround(telemetry, transports, clock, chance, self.plan.worker)
-            await stack.enter_async_context(outlets(settings, ground))
+            traces = await stack.enter_async_context(outlets(settings, ground))
             watch = await stack.enter_async_context(machine_watch(settings, self.claim.folder, self.gpus, bus, clock))
             builder = EngineBuilder(
                 *(self.plan.engines, settings, tls, clock, chance, bus, watch.latest),
@@ -146,6 +146,7 @@ class Production:
                 redact=telemetry.redactor.redact,
                 claim_gates=(*watch.gates, gate),
                 offer=offer,
+                traces=traces,
             )
             fleet = await stack.enter_async_context(assembled([self.claim.spec], policies, deployment, fleet_ground))
             return await self._work(fleet, watch, telemetry, tasks, orders)

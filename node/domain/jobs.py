@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from node.domain.ids import JobId
 from node.domain.secret import Secret
+from node.domain.trace import TraceContext
 
 JobKind = Literal["chat", "embedding"]
 """What is asked for. More kinds, each with a payload of its own, come with the sources that know them."""
@@ -26,13 +27,15 @@ class ChatPayload:
     """A conversation to answer: one message at least, oldest first.
 
     ``max_output`` is a number of tokens, 1 or more, None where the asker set no limit; ``temperature`` is None
-    where the engine's own default is to be used, and else as asked: engines keep it in their bounds.
+    where the engine's own default is to be used, and else as asked: engines keep it in their bounds. ``trace`` is where
+    the engine's work stands in a trace, None where the job is not traced.
     """
 
     model: str
     messages: tuple[Message, ...]
     max_output: int | None = None
     temperature: float | None = None
+    trace: TraceContext | None = None
 
     @property
     def prompt(self) -> str:
@@ -42,10 +45,11 @@ class ChatPayload:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingPayload:
-    """Texts to turn into vectors, one at least; their order is that of the vectors."""
+    """Texts to turn into vectors, one at least; their order is that of the vectors. ``trace`` is as a chat's."""
 
     model: str
     inputs: tuple[str, ...] = field(repr=False)
+    trace: TraceContext | None = None
 
 
 Payload: TypeAlias = ChatPayload | EmbeddingPayload

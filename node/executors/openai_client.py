@@ -12,6 +12,7 @@ from typing import Final
 import httpx
 
 from node.domain.errors import Declined, EngineFailed, EngineOverloaded, EngineRefused, ExecutorError
+from node.domain.trace import TraceContext
 from node.executors.engine_calls import EngineAbsent
 from node.executors.engine_words import one_line, presentable
 from node.executors.openai_answers import ModelList, error_in, read
@@ -54,11 +55,18 @@ class OpenAiClient:
 
     @asynccontextmanager
     async def request(
-        self, method: str, path: str, body: object = None, model: str = "", asked: Iterable[str] = ()
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        model: str = "",
+        asked: Iterable[str] = (),
+        trace: TraceContext | None = None,
     ) -> AsyncIterator[httpx.Response]:
         """A successful answer, its body not yet read; leaving the block ends the request, whatever is left of it.
 
         ``body`` is sent as JSON. ``model`` and ``asked``, the texts in the body, are for the wording of errors.
+        ``trace`` is passed on as W3C's ``traceparent``.
 
         Raises:
             EngineAbsent: nobody answers, or what does has no such path, be it not that for embeddings.
@@ -68,8 +76,9 @@ class OpenAiClient:
             EngineOverloaded: HTTP 429 or 503.
         """
         name, place = self._policy.name, self._policy.place
+        headers = None if trace is None else {"traceparent": trace.traceparent}
         try:
-            async with self._client().stream(method, path, json=body) as response:
+            async with self._client().stream(method, path, json=body, headers=headers) as response:
                 if not response.is_success:
                     raise await self._refusal(response, path, model, asked)
                 self._answered()

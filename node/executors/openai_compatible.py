@@ -119,7 +119,7 @@ class OpenAiExecutor:
         if payload.temperature is not None:
             body["temperature"] = min(_MAX_TEMPERATURE, max(0.0, payload.temperature))
         max_bytes = 2**20 + _BYTES_A_TOKEN * limit
-        async with self._client.request("POST", CHAT, body, model, asked) as response:
+        async with self._client.request("POST", CHAT, body, model, asked, payload.trace) as response:
             if response.headers.get("content-type", "").startswith("application/json"):
                 yield read(ChatChunk, await whole_body(response, max_bytes), self.name)
                 return

@@ -167,7 +167,8 @@ class JobRunner:
         try:
             with open_job.interrupt:
                 open_job.interrupt.trigger_in(self._time_limit_s(open_job.job))
-                output = await self._around.executor.execute(payload)
+                traced = replace(payload, trace=self._around.traces.context(open_job.key))
+                output = await self._around.executor.execute(traced)
         except Interrupted:
             return Failure(self._reason_for_end(open_job.job), payload.model)
         except ExecutorError as error:

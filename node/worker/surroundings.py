@@ -12,6 +12,7 @@ from node.ports.gates import AuthGate, ClaimGate, ProxyPool
 from node.ports.membership import LinkFactory
 from node.ports.offer import Declared, Offer
 from node.ports.outbox import ResultSender
+from node.ports.traces import Traces, Untraced
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +31,4 @@ class Surroundings:
     stop_policy: StopPolicy = field(default_factory=StopPolicy)
     claim_gates: tuple[ClaimGate, ...] = ()
     offer: Offer = field(default_factory=Declared)
+    traces: Traces = field(default_factory=Untraced)

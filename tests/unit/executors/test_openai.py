@@ -5,6 +5,7 @@ import gzip
 import json
 import ssl
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from node.domain.events import EngineCalled, EngineChanged
 from node.domain.jobs import ChatPayload, EmbeddingPayload, Message
 from node.domain.results import Embeddings
 from node.domain.secret import Secret
+from node.domain.trace import TraceContext
 from node.executors.openai_compatible import OpenAiExecutor
 from node.executors.openai_policy import OpenAiPolicy
 from tests.support.events import RecordingSink
@@ -113,6 +115,13 @@ class TestAnAnswer:
             "stream_options": {"include_usage": True},
             "max_tokens": 4096,
         }
+
+    async def test_says_where_it_stands_in_a_trace(self, server: OpenAiServer, engine: Opener) -> None:
+        trace = TraceContext(0xABC, 0xDEF)
+        await engine().execute(replace(chat(PROMPT, "tiny"), trace=trace))
+        await engine().execute(chat(PROMPT, "tiny"))
+        assert server.requests[0].headers["traceparent"] == f"00-{0xABC:032x}-{0xDEF:016x}-01"
+        assert "traceparent" not in server.requests[1].headers
 
     @pytest.mark.parametrize(
         ("temperature", "max_output", "sent"),

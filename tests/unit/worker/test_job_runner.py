@@ -9,9 +9,10 @@ import pytest
 
 from node.domain.errors import EngineFailed, StorageError, StorageFull, StorageUnavailable
 from node.domain.events import Crash, JobClaimed, JobEnded, JobSkipped, ResultLost, ResultUnsafe
-from node.domain.ids import JobId
+from node.domain.ids import JobId, JobKey
 from node.domain.jobs import ChatPayload, Job
 from node.domain.results import Failure, FinishedJob, Generation, Success
+from node.domain.trace import TraceContext
 from node.domain.verdict import Ruling, Verdict
 from node.ports.executor import Partials
 from node.ports.outbox import Keeping
@@ -208,6 +209,21 @@ def test_a_job_is_given_up_when_its_asker_waits_no_longer(asker_s: float | None,
         assert error_of(bench, "a") == f"not done within {ends_s} s"
 
     scenario()
+
+
+@in_virtual_time
+async def test_a_traced_job_tells_its_engine_where_it_stands() -> None:
+    class Drawn:
+        def context(self, key: JobKey) -> TraceContext | None:
+            return TraceContext(1, 2) if key.job == "a" else None
+
+    bench = Bench()
+    around = replace(bench.around(), traces=Drawn())
+    running = JobRunner(spec(), around, lambda: None)
+    for name in "ab":
+        running.start(job(name), SOURCE)
+    await asyncio.sleep(2)
+    assert [payload.trace for payload in bench.executor.seen] == [TraceContext(1, 2), None]
 
 
 @pytest.mark.parametrize("end_of", ["deadline", "stop"])
