@@ -18,6 +18,7 @@ from node.app.production_plan import ProductionPlan, plan_production
 from node.app.telemetry import redactor_for
 from node.cli.exit_codes import ExitCode
 from node.cli.output import OutputConsole, mask_output
+from node.cli.production import USUAL_PROFILE
 from node.domain.errors import InvalidInput
 from node.machine.probe import gpu_sources, probe_hardware
 from node.runtime.system import SystemClock
@@ -34,7 +35,9 @@ def run_doctor(
     report = _Report(None if as_json else console)
     cwd = Path.cwd()
     try:
-        loaded = load(config_file=config, profile=profile, flags=flags, environ=os.environ, cwd=cwd)
+        loaded = load(
+            config_file=config, profile=profile, flags=flags, environ=os.environ, cwd=cwd, usual_profile=USUAL_PROFILE
+        )
         plan = plan_production(loaded, cwd, probe_hardware(gpu_sources()), node=node)
     except InvalidInput as error:
         for finding in faults_found(error):

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 
@@ -25,6 +26,9 @@ from node.cli.output import OutputConsole, mask_output
 from node.cli.plain import PlainDisplay, json_line
 from node.machine.probe import gpu_sources, probe_hardware
 from node.settings.load import load
+
+USUAL_PROFILE: Final = "production"
+"""Whose intervals count where no profile is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,12 @@ def run_node(options: NodeOptions) -> ExitCode:
     """
     cwd = Path.cwd()
     loaded = load(
-        config_file=options.config_file, profile=options.profile, flags=options.flags, environ=os.environ, cwd=cwd
+        config_file=options.config_file,
+        profile=options.profile,
+        flags=options.flags,
+        environ=os.environ,
+        cwd=cwd,
+        usual_profile=USUAL_PROFILE,
     )
     gpus, notes = gpu_sources(), list[str]()
     plan = plan_production(

@@ -70,13 +70,15 @@ def load(
     flags: Mapping[str, object],
     environ: Mapping[str, str],
     cwd: Path,
+    usual_profile: str = "",
 ) -> Loaded:
     """Find, read, merge and check the settings; nothing is read but the arguments and the files they lead to.
 
     ``config_file`` and ``profile`` are what flags name; without them the variables ``LLM_NODE_CONFIG`` and
     ``LLM_NODE_PROFILE`` count, then `CONFIG_FILES`. ``flags`` maps a setting's dotted name or its option
     (``--gateway``) to a value, or to None where the option was not given. Variables that are empty count as not
-    there. Paths, also those in settings, are relative to ``cwd``. Reading blocks.
+    there. Paths, also those in settings, are relative to ``cwd``. ``usual_profile`` counts where none is named at
+    all. Reading blocks.
 
     Raises:
         InvalidInput: with everything that is wrong, in all sources.
@@ -84,7 +86,7 @@ def load(
     dotenv = Dotenv(cwd / DOTENV_FILE, DOTENV_FILE)
     variables = {**dotenv.variables, **{name: value for name, value in environ.items() if value.strip()}}
     file = _config_file(config_file, variables.get(CONFIG_VARIABLE, "").strip(), cwd)
-    profile = profile or variables.get(PROFILE_VARIABLE, "").strip()
+    profile = profile or variables.get(PROFILE_VARIABLE, "").strip() or usual_profile
     layers = [flag_layer(flags), environment_layer(environ), dotenv.layer()]
     if profile:
         beside = [file.parent / "profiles"] if file else []

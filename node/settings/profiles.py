@@ -37,7 +37,23 @@ NETWORK: Final[Mapping[str, Mapping[str, float | str]]] = MappingProxyType(
 )
 """The intervals that the well-known network documents, and the one model that its nodes run."""
 
-BUILT_IN: Final[Mapping[str, Mapping[str, Mapping[str, float | str]]]] = MappingProxyType({"network": NETWORK})
+PRODUCTION: Final[Mapping[str, Mapping[str, float | str]]] = MappingProxyType(
+    {
+        "fleet": {
+            "recovery_min_s": 10.0,
+            "recovery_max_s": 60.0,
+            "models_update_min_s": _NODE.models_update.low,
+            "models_update_max_s": _NODE.models_update.high,
+            "points_check_s": _NODE.points_check_s,
+            "status_report_s": 60.0,
+        },
+    }
+)
+"""What `node` goes by where no other profile is named: the network's own intervals, but for a shorter rest after a fault."""
+
+BUILT_IN: Final[Mapping[str, Mapping[str, Mapping[str, float | str]]]] = MappingProxyType(
+    {"network": NETWORK, "production": PRODUCTION}
+)
 """Profiles that are there without a file; a file of the same name takes their place."""
 
 

@@ -11,7 +11,7 @@ from node.settings.catalogue import SettingInfo, catalogue, sections
 from node.settings.explain import bounds_text, toml_value
 from node.settings.load import CONFIG_FILES, DOTENV_FILE, PROFILE_FOLDER
 from node.settings.named_values import CONFIG_VARIABLE, PROFILE_VARIABLE
-from node.settings.profiles import BUILT_IN, NETWORK
+from node.settings.profiles import BUILT_IN, NETWORK, PRODUCTION
 from node.settings.text_file import write_new
 
 _WIDTH: Final = 108
@@ -37,6 +37,11 @@ are quick, so that a first run shows everything at work. A profile is stronger t
 the environment and options.
 """
 
+_PRODUCTION_HEAD: Final = """
+What `node` goes by where no other profile is named: the intervals of the well-known network, but for a shorter rest after
+a fault. A profile is stronger than node.toml, and weaker than the environment and options.
+"""
+
 
 def node_toml() -> str:
     """The settings file with every setting at its default."""
@@ -50,8 +55,17 @@ def node_toml() -> str:
 
 def network_toml() -> str:
     """The profile ``network`` as a file."""
-    parts = [_comment(_NETWORK_HEAD)]
-    for section, values in NETWORK.items():
+    return _profile(_NETWORK_HEAD, NETWORK)
+
+
+def production_toml() -> str:
+    """The profile ``production`` as a file."""
+    return _profile(_PRODUCTION_HEAD, PRODUCTION)
+
+
+def _profile(head: str, tables: Mapping[str, Mapping[str, float | str]]) -> str:
+    parts = [_comment(head)]
+    for section, values in tables.items():
         infos = (catalogue()[f"{section}.{key}"] for key in values)
         lines = [f"{info.key} = {toml_value(values[info.key])}{_facts(info)}\n" for info in infos]
         parts.append(f"[{section}]\n{''.join(lines)}")
@@ -77,6 +91,7 @@ def starter_files() -> Mapping[Path, str]:
     return {
         CONFIG_FILES[0]: node_toml(),
         PROFILE_FOLDER / "network.toml": network_toml(),
+        PROFILE_FOLDER / "production.toml": production_toml(),
         Path(DOTENV_FILE): dotenv(),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from node.domain.policies import NodePolicy, StaggerPolicy
+from node.settings.load import load
 from node.settings.policies import to_policies
 from tests.unit.settings.conftest import Faults, Load
 
@@ -41,12 +42,28 @@ def test_the_environment_may_name_the_profile(load_here: Load) -> None:
         assert loaded.settings.fleet.points_check_s == 15840
 
 
+def test_a_usual_profile_counts_where_none_is_named(tmp_path: Path) -> None:
+    def points_check_s(profile: str | None, **environ: str) -> float:
+        loaded = load(
+            config_file=None, profile=profile, flags={}, environ=environ, cwd=tmp_path, usual_profile="production"
+        )
+        return loaded.settings.fleet.points_check_s
+
+    own = tmp_path / "config" / "profiles" / "own.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text("[fleet]\npoints_check_s = 5\n", encoding="utf-8")
+    assert points_check_s(None) == 15840
+    assert points_check_s("own") == 5
+    assert points_check_s(None, LLM_NODE_PROFILE="own") == 5
+    assert points_check_s(None, POINTS_CHECK_INTERVAL="77") == 77
+
+
 def test_an_unknown_profile_is_a_fault_that_lists_the_known_ones(faults_here: Faults, tmp_path: Path) -> None:
     (tmp_path / "config" / "profiles").mkdir(parents=True)
     (tmp_path / "config" / "profiles" / "night.toml").touch()
     (fault,) = faults_here(profile="netwrok")
     assert "did you mean network?" in fault.remedy
-    assert "network, night" in fault.remedy
+    assert "network, night, production" in fault.remedy
     (fault,) = faults_here(profile="zzz")
     assert "did you mean" not in fault.remedy
     (fault,) = faults_here(profile="nowhere/zzz.toml")

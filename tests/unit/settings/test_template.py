@@ -17,7 +17,9 @@ from node.settings.template import dotenv, network_toml, node_toml, starter_file
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize("path", ["config/node.toml", "config/profiles/network.toml"])
+@pytest.mark.parametrize(
+    "path", ["config/node.toml", "config/profiles/network.toml", "config/profiles/production.toml"]
+)
 def test_the_files_of_this_repository_are_what_is_written(path: str) -> None:
     text = (ROOT / path).read_text(encoding="utf-8")
     assert text == starter_files()[Path(path)], "write it again: python main.py init --force"
