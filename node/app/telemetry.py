@@ -80,9 +80,13 @@ async def open_telemetry(about: Listening, console: TextIO | None, redactor: Red
         max_bytes=wanted.rotate_mb * _MIB,
         backups=wanted.rotate_count,
         prompts=wanted.prompts,
+        worker=about.worker,
     )
     logs = Logs.open(
-        policy, clock, redactor, console=ConsolePolicy(console, level="error") if console is not None else None
+        policy,
+        clock,
+        redactor,
+        console=ConsolePolicy(console, level="debug" if wanted.debug else "error") if console is not None else None,
     )
     logs.bridge()
     for talkative in ("httpx", "httpcore"):

@@ -47,6 +47,8 @@ class LogPolicy:
     queue_lines: int = 10_000
     prompts: bool = False
     """Whether prompts and answers are logged."""
+    worker: str = ""
+    """Names the process in every line; empty: in none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +209,9 @@ class Logs:
         self._send(level, topic, fields, private=private)
 
     def _send(self, level: int, topic: Topic, fields: Fields, *, private: bool) -> None:
-        whole = {"timestamp": timestamp(self._clock.wall()), "level": _NAMES.get(level, "error"), **fields}
+        whole: Fields = {"timestamp": timestamp(self._clock.wall()), "level": _NAMES.get(level, "error"), **fields}
+        if self._policy.worker:
+            whole["worker"] = self._policy.worker
         for_file = self._redactor.redact(self._file_style(whole))
         for_console = None
         if self._console_style is not None and not private:

@@ -45,6 +45,7 @@ class LogBench:
         prompts: bool = False,
         max_bytes: int = 1_000_000,
         queue_lines: int = 1000,
+        worker: str = "",
     ) -> Logs:
         policy = LogPolicy(
             self.folder,
@@ -54,6 +55,7 @@ class LogBench:
             max_bytes=max_bytes,
             backups=2,
             queue_lines=queue_lines,
+            worker=worker,
         )
         logs = Logs.open(
             policy, self.clock, self.redactor, console=console, threaded=threaded, last_resort=self.told.append

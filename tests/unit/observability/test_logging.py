@@ -47,6 +47,14 @@ def test_folder_and_files_are_for_their_owner_alone(bench: LogBench) -> None:
     assert (bench.folder / "general.log").stat().st_mode & 0o777 == 0o600
 
 
+def test_every_line_names_the_process_where_it_has_a_name(bench: LogBench) -> None:
+    logs = bench.open(json_lines=True, worker="gpu-7")
+    logs.logger(Topic.GENERAL).info("hello")
+    logs.close()
+    (line,) = bench.lines(Topic.GENERAL)
+    assert (line["event"], line["worker"]) == ("hello", "gpu-7")
+
+
 @pytest.mark.parametrize("json_lines", [True, False])
 def test_every_sink_masks_secrets(bench: LogBench, json_lines: bool) -> None:
     secret = 'my "odd" secret\\'
