@@ -66,7 +66,9 @@ async def machine_watch(
     gates: list[ClaimGate] = [memory, disk, streak]
     listeners: list[Callable[[MachineSample], object]] = [memory.look, disk.look]
     if wanted.idle_only:
-        policy = IdleOnlyPolicy(busy_ratio=wanted.gpu_busy, idle_s=wanted.gpu_idle_s)
+        # What counts as used must never count as idle, or the gate would open on what closed it.
+        idle_ratio = min(IdleOnlyPolicy().idle_ratio, wanted.gpu_busy)
+        policy = IdleOnlyPolicy(wanted.gpu_busy, idle_ratio, idle_s=wanted.gpu_idle_s)
         idle = IdleOnlyGate(policy, clock)
         bus.attach(idle)
         gates.append(idle)

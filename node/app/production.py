@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import random
@@ -44,6 +45,9 @@ from node.runtime.signals import Signal
 from node.runtime.system import SystemClock
 from node.runtime.tasks import TaskOwner
 from node.settings.policies import Policies, to_policies
+
+_FIRST_LOOK_S: Final = 3.0
+"""How long the start waits for the engines to tell their models; those that take longer are announced later."""
 
 _AT_ONCE: Final = StaggerPolicy(min_s=0.0, max_s=0.0, spacing_s=0.0, jitter_s=0.0)
 
@@ -235,12 +239,14 @@ class Production:
 
 @contextlib.asynccontextmanager
 async def _kept(engines: Engines, telemetry: Telemetry) -> AsyncIterator[EngineOffer]:
-    """Look after the engines' models within the block; they are asked for once before it begins."""
+    """Look after the engines' models within the block; they are asked for once before it begins, for some seconds."""
     offer = EngineOffer([keeper.catalogue for keeper in engines.keepers])
     stop, tasks = Signal(), TaskOwner(telemetry.bus.emit)
     for keeper in engines.keepers:
         telemetry.bus.attach(keeper)
-    await offer.refresh()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_FIRST_LOOK_S):
+            await offer.refresh()
     for keeper in engines.keepers:
         tasks.start(keeper.run(stop), f"models of {keeper.engine}")
     try:

@@ -1,0 +1,162 @@
+"""What a node's port tells, from the events that its parts told."""
+
+from __future__ import annotations
+
+from node.app.node_status import NodeFacts, NodeStatus
+from node.domain.events import (
+    BreakerChanged,
+    EngineChanged,
+    HoldsChanged,
+    JobClaimed,
+    JobEnded,
+    LifeChanged,
+    ModelsAnnounced,
+    PollEnded,
+    ResultAccepted,
+)
+from node.domain.ids import JobId, JobKey, NodeId, SourceId
+from node.domain.policies import OutboxPolicy
+from node.domain.presence import Presence
+from node.domain.results import Failure, FinishedJob
+from node.domain.states import Hold, Life, LifeInput
+from node.monitors.node_monitor import NodeMonitor
+from node.outbox.memory import MemoryOutbox
+from tests.unit.executors.doubles import HandClock
+from tests.unit.machine.doubles import Told
+
+NODE = NodeId("n1")
+READY_POLL_S = 60.0
+
+
+class Bench:
+    """A status, and the bus that feeds it."""
+
+    def __init__(self, slots: int = 2) -> None:
+        self.clock = HandClock()
+        self.bus = Told()
+        monitor = NodeMonitor(self.clock, [NODE])
+        self.outbox = MemoryOutbox(OutboxPolicy(), self.clock)
+        self.source = NodeStatus(NodeFacts(NODE, "box", slots, READY_POLL_S), monitor, self.outbox, self.clock)
+        self.bus.attach(monitor)
+        self.bus.attach(self.source)
+
+    def runs(self) -> None:
+        self.bus.emit(LifeChanged(NODE, Life.NEW, LifeInput.START, Life.STARTING))
+        self.bus.emit(LifeChanged(NODE, Life.STARTING, LifeInput.READY, Life.RUNNING))
+
+    def polled(self) -> None:
+        self.bus.emit(PollEnded(NODE, 0.01, None))
+
+    def claims(self, number: int) -> JobKey:
+        key = JobKey(SourceId("gateway"), NODE, JobId(str(number)))
+        self.bus.emit(JobClaimed(key, "m"))
+        return key
+
+    def wrong(self) -> dict[str, str]:
+        return {check.name: check.detail for check in self.source.checks() if not check.ok}
+
+
+async def test_a_node_that_has_not_begun_is_not_ready() -> None:
+    bench = Bench()
+    assert set(bench.wrong()) == {"registered", "polled"}
+    status = bench.source.status()
+    assert (status.life, status.presence, status.last_poll_age_s) == (Life.NEW, Presence.INITIALIZING, None)
+    assert status.outbox.depth == 0
+    assert status.outbox.oldest_age_s is None
+
+
+async def test_a_node_that_runs_and_polls_is_ready_until_its_polls_stay_away() -> None:
+    bench = Bench()
+    bench.runs()
+    assert bench.wrong() == {"polled": "no poll was answered yet"}
+    bench.polled()
+    assert bench.wrong() == {}
+    bench.clock.now += READY_POLL_S
+    assert bench.wrong() == {}
+    bench.clock.now += 1
+    assert bench.wrong() == {"polled": "the last poll was answered 61 s ago"}
+    assert bench.source.status().last_poll_age_s == READY_POLL_S + 1
+
+
+async def test_a_full_node_need_not_poll() -> None:
+    bench = Bench(slots=2)
+    bench.runs()
+    bench.polled()
+    bench.clock.now += 10 * READY_POLL_S
+    bench.claims(1)
+    assert set(bench.wrong()) == {"polled"}
+    bench.claims(2)
+    assert bench.wrong() == {}
+    assert bench.source.status().slots_used == bench.source.status().slots_total == 2
+
+
+async def test_draining_is_not_ready() -> None:
+    bench = Bench()
+    bench.runs()
+    bench.polled()
+    bench.bus.emit(LifeChanged(NODE, Life.RUNNING, LifeInput.DRAIN, Life.DRAINING))
+    assert set(bench.wrong()) == {"registered", "draining"}
+
+
+async def test_one_engine_of_two_is_enough() -> None:
+    bench = Bench()
+    bench.runs()
+    bench.polled()
+    bench.bus.emit(EngineChanged("one", available=False, reason="nobody answers"))
+    assert bench.wrong() == {"engine": "one: nobody answers"}
+    bench.bus.emit(EngineChanged("two", available=True, reason=""))
+    assert bench.wrong() == {}
+    bench.bus.emit(EngineChanged("two", available=False, reason="gone"))
+    assert bench.wrong() == {"engine": "one: nobody answers; two: gone"}
+    bench.bus.emit(EngineChanged("one", available=True, reason=""))
+    assert bench.wrong() == {}
+    engines = {engine.name: (engine.available, engine.reason) for engine in bench.source.status().engines}
+    assert engines == {"one": (True, ""), "two": (False, "gone")}
+
+
+async def test_an_engine_that_no_job_may_go_to_is_not_ready() -> None:
+    bench = Bench()
+    bench.runs()
+    bench.polled()
+    bench.bus.emit(HoldsChanged(NODE, Hold.ENGINE))
+    assert bench.wrong() == {"engine": "no engine takes jobs at present"}
+    bench.bus.emit(HoldsChanged(NODE, Hold.PAUSED))
+    assert bench.wrong() == {}
+    assert bench.source.status().presence is Presence.PAUSED
+
+
+async def test_breakers_are_told_while_they_are_out_of_order() -> None:
+    bench = Bench()
+    bench.bus.emit(BreakerChanged("one", "m:1b", "open", "it failed"))
+    bench.bus.emit(BreakerChanged("one", "m:7b", "half-open"))
+    (engine,) = bench.source.status().engines
+    assert engine.breakers == {"m:1b": "open", "m:7b": "half-open"}
+    bench.bus.emit(BreakerChanged("one", "m:1b", "closed"))
+    (engine,) = bench.source.status().engines
+    assert engine.breakers == {"m:7b": "half-open"}
+
+
+async def test_jobs_and_models_are_counted_and_named() -> None:
+    bench = Bench()
+    bench.runs()
+    bench.bus.emit(ModelsAnnounced(NODE, ("a", "b")))
+    good, bad = bench.claims(1), bench.claims(2)
+    bench.bus.emit(JobEnded(good, "ollama", "m", 1.0, 5, ""))
+    bench.bus.emit(JobEnded(bad, "", "m", 1.0, None, "it broke"))
+    bench.bus.emit(ResultAccepted(good, 0.1, already=False, attempts=1))
+    status = bench.source.status()
+    assert status.models == ("a", "b")
+    told = {name: count for name, count in status.jobs.items() if count}
+    assert told == {"received": 2, "succeeded": 1, "failed": 1, "accepted": 1}
+    assert (status.node, status.worker, status.slots_used) == (NODE, "box", 0)
+
+
+async def test_the_outbox_tells_its_oldest() -> None:
+    bench = Bench()
+    for number, ago_s in ((1, 30.0), (2, 5.0)):
+        key = JobKey(SourceId("gateway"), NODE, JobId(str(number)))
+        at = bench.clock.wall() - ago_s
+        await bench.outbox.put(FinishedJob(key, Failure("it broke", "m"), at, at))
+    told = bench.source.status().outbox
+    assert told.depth == 2
+    assert told.oldest_age_s == 30.0
