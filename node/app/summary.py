@@ -13,7 +13,8 @@ from node.monitors.snapshot import FleetView, NodeView
 SCHEMA: Final = 1
 """The version of the summary's form: it rises when a key changes its meaning or goes."""
 
-_ENGINES: Final = ("ollama",)
+_MADE_UP: Final = ("stored", "synthetic")
+"""The executors behind which there is no engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def summarize(outcome: Outcome) -> dict[str, Any]:
             "succeeded": jobs.succeeded,
             "failed": jobs.failed,
             "stored": by_executor.get("stored", 0),
-            "engine": sum(by_executor.get(name, 0) for name in _ENGINES),
+            "engine": sum(count for name, count in by_executor.items() if name not in _MADE_UP),
             "synthetic": by_executor.get("synthetic", 0),
             "skipped": jobs.skipped,
             "accepted": jobs.accepted,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from node.domain.circuit import Circuit
 from node.domain.events import BreakerChanged, EngineCalled, EngineChanged, JobClaimed, JobEnded, ResultLost
@@ -16,21 +16,25 @@ from node.domain.states import Hold
 from node.machine.names import full_name
 from node.ports.clock import Clock
 
+_CLOSED: Final = Circuit.CLOSED.value
+_HALF_OPEN: Final = Circuit.HALF_OPEN.value
+
 
 class EngineGate:
     """Closed while every one of these engines is missing, or fails with every model that it offers.
 
     Until it is heard of, an engine counts as there. Half open, a breaker lets one job through, which must come from
-    somewhere: it keeps nothing closed. ``models_of`` tells which models an engine offers; while it tells none, those
-    are meant whose breakers were heard of.
+    somewhere: the gate opens for one claim, and again when that job has ended or a breaker has moved. ``models_of``
+    tells which models an engine offers; while it tells none, those are meant whose breakers were heard of.
     """
 
     hold = Hold.ENGINE
 
     def __init__(self, engines: Sequence[str], models_of: Callable[[str], Collection[str]] = lambda _: ()) -> None:
         self._missing: dict[str, str] = dict.fromkeys(engines, "")
-        self._is_open: dict[str, dict[str, bool]] = {engine: {} for engine in engines}
+        self._circuits: dict[str, dict[str, str]] = {engine: {} for engine in engines}
         self._models_of = models_of
+        self._probe: JobKey | None = None
 
     @property
     def closed_because(self) -> str:
@@ -45,14 +49,23 @@ class EngineGate:
 
     def handlers(self) -> Mapping[type[Any], Callable[[Any], object]]:
         """What to call for which kind of event, as an event bus asks for it."""
-        return {EngineChanged: self._on_engine, BreakerChanged: self._on_breaker}
+        return {
+            EngineChanged: self._on_engine,
+            BreakerChanged: self._on_breaker,
+            JobClaimed: self._on_claimed,
+            JobEnded: self._on_over,
+            ResultLost: self._on_over,
+        }
 
     def _broken_because(self, engine: str) -> str:
-        is_open = self._is_open[engine]
-        models = [full_name(model) for model in self._models_of(engine)] or list(is_open)
-        if models and all(is_open.get(model, False) for model in models):
+        circuits = self._circuits[engine]
+        models = [full_name(model) for model in self._models_of(engine)] or list(circuits)
+        states = {circuits.get(model, _CLOSED) for model in models}
+        if not states or _CLOSED in states:
+            return ""
+        if _HALF_OPEN not in states:
             return f"{engine} failed too often, and is left alone for a while"
-        return ""
+        return f"{engine} failed too often, and one job is trying it" if self._probe is not None else ""
 
     def _on_engine(self, event: EngineChanged) -> None:
         if event.engine in self._missing:
@@ -60,12 +73,21 @@ class EngineGate:
             self._missing[event.engine] = because
 
     def _on_breaker(self, event: BreakerChanged) -> None:
-        if (is_open := self._is_open.get(event.engine)) is None:
+        if (circuits := self._circuits.get(event.engine)) is None:
             return
-        if event.state == Circuit.CLOSED.value:
-            is_open.pop(full_name(event.model), None)
+        self._probe = None
+        if event.state == _CLOSED:
+            circuits.pop(full_name(event.model), None)
         else:
-            is_open[full_name(event.model)] = event.state == Circuit.OPEN.value
+            circuits[full_name(event.model)] = event.state
+
+    def _on_claimed(self, event: JobClaimed) -> None:
+        if self._probe is None and any(_HALF_OPEN in circuits.values() for circuits in self._circuits.values()):
+            self._probe = event.key
+
+    def _on_over(self, event: JobEnded | ResultLost) -> None:
+        if event.key == self._probe:
+            self._probe = None
 
 
 @dataclass(frozen=True, slots=True)

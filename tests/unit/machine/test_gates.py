@@ -156,6 +156,33 @@ class TestEngine:
         told.emit(BreakerChanged("a", "n", "closed"))
         assert gate.closed_because == ""
 
+    def test_an_engine_that_is_tried_again_gets_one_job_at_a_time(self) -> None:
+        told = Told()
+        gate = EngineGate(("a",))
+        told.attach(gate)
+        told.emit(BreakerChanged("a", "m", "half-open"))
+        assert gate.closed_because == ""
+        told.emit(claimed("1"))
+        assert "one job is trying it" in gate.closed_because
+        told.emit(ended("another"))
+        assert gate.closed_because, "it is another job that ended"
+        told.emit(ended("1"))
+        assert gate.closed_because == ""
+        told.emit(claimed("2"))
+        told.emit(lost("2"))
+        assert gate.closed_because == ""
+        told.emit(claimed("3"))
+        told.emit(BreakerChanged("a", "m", "closed"))
+        assert gate.closed_because == ""
+
+    def test_an_engine_that_is_tried_again_holds_up_no_other(self) -> None:
+        told = Told()
+        gate = EngineGate(("a", "b"))
+        told.attach(gate)
+        told.emit(BreakerChanged("a", "m", "half-open"))
+        told.emit(claimed("1"))
+        assert gate.closed_because == ""
+
     def test_a_model_that_nobody_asked_for_may_yet_work(self) -> None:
         told, offered = Told(), ["m:latest", "n"]
         gate = EngineGate(("a",), lambda engine: offered if engine == "a" else ())
