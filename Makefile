@@ -10,6 +10,9 @@ KILLS ?= 200
 DRAINS ?= 60
 MINUTES ?= 60
 N ?= 100000
+# More than `make test` needs: engine-tests for a real engine, deploy-tests for what lints deploy/. Without them those
+# tests are skipped.
+EXTRAS ?= dev
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev simulate test check format coverage lock clean
@@ -73,7 +76,7 @@ format: install-dev ## put the code into its form
 lock: ## pin the versions of all dependencies anew
 	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/pip install --quiet --upgrade pip
-	$(VENV)-lock/bin/pip install --quiet '.[dev,mutation,engine-tests]'
+	$(VENV)-lock/bin/pip install --quiet '.[dev,mutation,engine-tests,deploy-tests]'
 	$(VENV)-lock/bin/pip freeze --exclude llm-worker-node > constraints.txt
 	rm -rf $(VENV)-lock build *.egg-info
 
@@ -91,5 +94,5 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt | $(VENV)/bin/pytho
 	@touch $@
 
 $(VENV)/.installed-dev: setup.cfg pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@ $(VENV)/.installed
