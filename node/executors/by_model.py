@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from node.domain.jobs import Payload
+from node.domain.model_names import matches
 from node.domain.results import Output
 from node.executors.limited import Limited
-from node.executors.model_pattern import matches, split_rule
+from node.executors.written_rules import split_rule
 from node.ports.executor import Executor, Partials
 
 _SHAPE: Final = "PATTERN=NUMBER, such as llama3.1:70b=1"
@@ -89,7 +90,7 @@ class LimitedByModel:
         await self._executor.aclose()
 
     def _limit(self, model: str) -> int | None:
-        fitting = (limit.limit for limit in self._limits if matches(limit.pattern, model))
+        fitting = (limit.limit for limit in self._limits if matches(model, (limit.pattern,)))
         return next(fitting, self._default)
 
     @contextmanager

@@ -9,9 +9,10 @@ from typing import Final
 from node.domain.errors import Declined, EngineFailed, EngineOverloaded
 from node.domain.events import FellBack
 from node.domain.jobs import Payload
+from node.domain.model_names import matches
 from node.domain.results import Output
-from node.executors.model_pattern import matches, split_names, split_rule
 from node.executors.watched_pieces import WatchedPieces
+from node.executors.written_rules import split_names, split_rule
 from node.ports.events import EventSink
 from node.ports.executor import Executor, Partials
 
@@ -93,6 +94,6 @@ class Fallback:
 
     def _alternatives(self, model: str) -> tuple[str, ...]:
         for rule in self._rules:
-            if matches(rule.pattern, model):
+            if matches(model, (rule.pattern,)):
                 return tuple(alternative for alternative in rule.alternatives if alternative != model)
         return ()

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from node.domain.jobs import Payload
+from node.domain.model_names import matches
 from node.domain.results import Output
 from node.executors.first_taker import FirstTaker
-from node.executors.model_pattern import matches, split_names, split_rule
+from node.executors.written_rules import split_names, split_rule
 from node.ports.executor import Executor, Partials
 
 _SHAPE: Final = "PATTERN=ENGINE+ENGINE, such as llama3*=ollama+vllm"
@@ -65,7 +66,7 @@ class Routed:
         Raises:
             Declined: none of those that were asked takes the job; the message joins every reason.
         """
-        fitting = (taker for pattern, taker in self._routes if matches(pattern, payload.model))
+        fitting = (taker for pattern, taker in self._routes if matches(payload.model, (pattern,)))
         return await next(fitting, self._all).execute(payload, partials)
 
     async def aclose(self) -> None:

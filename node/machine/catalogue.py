@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from node.domain.errors import ExecutorError
 from node.domain.events import EngineChanged
-from node.machine.names import exact, full_name, matches
+from node.domain.model_names import exact, full_name, matches
 from node.ports.clock import Clock
 from node.ports.events import EventSink
 from node.ports.library import ModelLibrary
@@ -22,7 +22,7 @@ _FAILURES: Final = 2
 class CataloguePolicy:
     """What is offered of what an engine has.
 
-    ``allowed`` are names and patterns (`node.machine.names.matches`), none for all. With ``pulls`` those that are
+    ``allowed`` are names and patterns (`node.domain.model_names.matches`), none for all. With ``pulls`` those that are
     plain names are offered though the engine has them not: they are fetched when a job asks for them. While the engine
     is missing its models stay on offer for ``grace_s``. A listing may take ``ask_s``.
     """
@@ -81,7 +81,7 @@ class ModelCatalogue:
 
     @property
     def stored(self) -> frozenset[str]:
-        """The full names (`node.machine.names.full_name`) of what the engine had when it last answered."""
+        """The full names (`node.domain.model_names.full_name`) of what the engine had when it last answered."""
         return self._names
 
     def has(self, model: str) -> bool:

@@ -12,8 +12,8 @@ from typing import Any, Final
 from node.domain.circuit import Circuit
 from node.domain.events import BreakerChanged, EngineCalled, EngineChanged, JobClaimed, JobEnded, ResultLost
 from node.domain.ids import JobKey
+from node.domain.model_names import full_name
 from node.domain.states import Hold
-from node.machine.names import full_name
 from node.ports.clock import Clock
 
 _CLOSED: Final = Circuit.CLOSED.value

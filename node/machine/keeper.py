@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from node.domain.errors import Declined, EngineFailed, ExecutorError
 from node.domain.events import EngineCalled, ModelMoved, Notice
+from node.domain.model_names import full_name
 from node.machine.catalogue import CataloguePolicy, ModelCatalogue
 from node.machine.model_use import ModelUse
-from node.machine.names import full_name
 from node.machine.puller import ModelPuller, PullPolicy
 from node.machine.relief import Pressure, to_unload
 from node.machine.sample import MachineSample

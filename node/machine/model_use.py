@@ -9,12 +9,12 @@ from typing import Any
 
 from node.domain.events import JobClaimed, JobEnded, ResultLost
 from node.domain.ids import JobKey
-from node.machine.names import full_name
+from node.domain.model_names import full_name
 from node.ports.clock import Clock
 
 
 class ModelUse:
-    """Knows a model by its full name (`node.machine.names.full_name`). One never heard of counts as used when first
+    """Knows a model by its full name (`node.domain.model_names.full_name`). One never heard of counts as used when first
     asked about: what somebody else loaded is left alone for a while too.
 
     A subscriber of job events: the model that an open job asks for counts as running.

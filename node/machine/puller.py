@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from node.domain.errors import EngineFailed, ExecutorError
 from node.domain.events import ModelMoved, ModelPulling
-from node.machine.names import full_name
+from node.domain.model_names import full_name
 from node.machine.sample import MachineSample
 from node.ports.clock import Clock
 from node.ports.events import EventSink

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from node.domain.model_names import full_name
 from node.machine.gpu import vram_used_ratio
-from node.machine.names import full_name
 from node.machine.sample import MachineSample
 from node.ports.library import LoadedModel
 

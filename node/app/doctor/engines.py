@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from node.app.doctor.findings import Finding, failed, passed, warned
 from node.domain.errors import EngineOverloaded, ExecutorError
 from node.domain.jobs import ChatPayload, Message
+from node.domain.model_names import matches
 from node.domain.results import Generation
-from node.machine.names import matches
 from node.ports.clock import Clock
 from node.ports.executor import Executor
 from node.ports.library import ModelLibrary

@@ -17,10 +17,10 @@ from node.app.fleet import OUTBOX_FILE
 from node.app.production_plan import ProductionPlan
 from node.domain.errors import InvalidInput
 from node.domain.events import Event
+from node.domain.model_names import exact, matches
 from node.gateway.deployment import Deployment
 from node.gateway.httpx_transport import HttpxTransportFactory
 from node.gateway.tls import client_context
-from node.machine.names import exact, matches
 from node.ports.clock import Clock
 from node.settings.policies import to_policies
 

@@ -15,7 +15,7 @@ from node.machine.catalogue import CataloguePolicy
 from node.machine.engine_gates import EngineGate
 from node.machine.gpu import Gpu, GpuReading
 from node.machine.keeper import KeeperPolicy, ModelKeeper
-from node.machine.names import full_name
+from node.domain.model_names import full_name
 from node.machine.offer import EngineOffer
 from node.machine.puller import PullPolicy
 from node.machine.sample import MachineReader

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from node.domain.errors import Declined, EngineFailed
-from node.executors.model_pattern import matches
+from node.domain.model_names import matches
 from node.executors.routing import Route, Routed, parse_route
 from tests.unit.executors.doubles import Scripted, chat
 from tests.unit.executors.engine_doubles import Engine
@@ -99,4 +99,4 @@ def test_what_is_no_route_is_told(text: str, problem: str) -> None:
     ],
 )
 def test_wildcards(pattern: str, model: str, *, fits: bool) -> None:
-    assert matches(pattern, model) is fits
+    assert matches(model, (pattern,)) is fits

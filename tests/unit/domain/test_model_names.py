@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from node.machine.names import exact, full_name, matches
+from node.domain.model_names import exact, full_name, matches
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,6 @@
-"""Models named by pattern, as operators write them in settings."""
+"""The parts of rules that operators write as one text: ``PATTERN=NAME+NAME``."""
 
 from __future__ import annotations
-
-from fnmatch import fnmatchcase
-
-
-def matches(pattern: str, model: str) -> bool:
-    """Whether a model's whole name fits: ``*`` stands for any characters or none, ``?`` for one, all else for itself.
-
-    Case counts, and ``[`` has no meaning of its own.
-    """
-    return fnmatchcase(model, pattern.replace("[", "[[]"))
 
 
 def split_rule(text: str, shape: str) -> tuple[str, str]:
