@@ -22,7 +22,8 @@ from node.settings.model import Settings
 class FleetPlan:
     """Settings and files of one run. ``warnings`` are faults of rows, lines and cells that were left out.
 
-    ``simulated_roster`` says that there is no roster and the nodes were made up. ``state_dir`` is absolute. ``seed``
+    ``simulated_roster`` says that there is no roster and the nodes were made up. ``state_dir`` is absolute, and so is
+    ``log_folder``, None where the settings name none. ``seed``
     decides every draw of the fleet and of the sandbox; None: another one each time.
     """
 
@@ -34,6 +35,7 @@ class FleetPlan:
     warnings: tuple[InputFault, ...] = ()
     simulated_roster: bool = False
     seed: int | None = None
+    log_folder: Path | None = None
 
     @property
     def uses_sandbox(self) -> bool:
@@ -73,4 +75,5 @@ def plan_fleet(loaded: Loaded, cwd: Path, seed: int | None = None) -> FleetPlan:
         warnings=(*inputs.faults, *prompt_faults),
         simulated_roster=inputs.simulated,
         seed=seed,
+        log_folder=None if settings.logging.folder is None else (cwd / settings.logging.folder).resolve(),
     )

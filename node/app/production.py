@@ -105,7 +105,8 @@ class Production:
         """
         settings = self.plan.settings
         orders = StopOrders(self.display, settings.stop)
-        about = Listening([self.claim.spec.node_id], settings.logging, self.claim.folder, self.plan.worker)
+        spec, folder = self.claim.spec, self.claim.folder
+        about = Listening([spec.node_id], settings.logging, folder, self.plan.log_folder(spec), self.plan.worker)
         async with open_telemetry(about, self.console, self.redactor) as telemetry:
             tasks = TaskOwner(telemetry.bus.emit)
             with ShutdownSignals(orders.drain, orders.abort, self.exit_code_at_third_signal):

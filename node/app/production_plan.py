@@ -29,7 +29,8 @@ _TRIAL = Identity(NodeId("dry-run"), Secret("no-secret-at-all"), AccountId("dry-
 
 @dataclass(frozen=True, slots=True)
 class ProductionPlan:
-    """A run of a node in production. ``state_dir`` is absolute; ``worker`` names the process.
+    """A run of a node in production. ``state_dir`` and ``logs`` are absolute, ``logs`` None where they have no folder
+    of their own; ``worker`` names the process.
 
     ``candidates`` are the identities that it may take, in order; ``falls_back`` says whether other models may run than
     were asked for.
@@ -40,6 +41,7 @@ class ProductionPlan:
     hardware: Hardware
     engines: EnginePlan
     state_dir: Path
+    logs: Path | None
     worker: str
     falls_back: bool
     is_dry_run: bool = False
@@ -56,8 +58,12 @@ class ProductionPlan:
         yield from (settings.identity.proxy, settings.events.webhook)
 
     def folder(self, spec: NodeSpec) -> Path:
-        """Where this node keeps its outbox, logs and control file."""
+        """Where this node keeps its outbox and control file, and its logs where they have no folder elsewhere."""
         return self.state_dir / NODES_FOLDER / quote(spec.node_id, safe="")
+
+    def log_folder(self, spec: NodeSpec) -> Path | None:
+        """Where this node's logs are; None where the settings name no folder for logs."""
+        return None if self.logs is None else self.logs / quote(spec.node_id, safe="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +110,7 @@ def plan_production(
         hardware=hardware,
         engines=engines,
         state_dir=(cwd / settings.state_dir).resolve(),
+        logs=None if settings.logging.folder is None else (cwd / settings.logging.folder).resolve(),
         worker=settings.worker.id or platform.node() or "worker",
         falls_back=dry_run or _falls_back(settings),
         is_dry_run=dry_run,

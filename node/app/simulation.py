@@ -76,7 +76,7 @@ class Simulation:
         """
         orders = StopOrders(self.display, self.plan.settings.stop)
         plan = self.plan
-        about = Listening([spec.node_id for spec in plan.nodes], plan.settings.logging, plan.state_dir)
+        about = Listening([spec.node_id for spec in plan.nodes], plan.settings.logging, plan.state_dir, plan.log_folder)
         async with open_telemetry(about, self.console, self.redactor) as telemetry:
             tasks = TaskOwner(telemetry.bus.emit)
             with ShutdownSignals(orders.drain, orders.abort, self.exit_code_at_third_signal):

@@ -53,12 +53,14 @@ def redactor_for(secrets: Iterable[Secret]) -> Redactor:
 class Listening:
     """Who listens to what: the nodes of the run, how it is logged, and the folder for that.
 
-    ``worker`` names the process in metrics, empty where it has no name.
+    ``log_folder`` None is `LOG_FOLDER` in the state folder. ``worker`` names the process in metrics and logs, empty
+    where it has no name.
     """
 
     nodes: Sequence[NodeId]
     logging: LoggingSettings
     state_dir: Path
+    log_folder: Path | None = None
     worker: str = ""
 
 
@@ -74,7 +76,7 @@ async def open_telemetry(about: Listening, console: TextIO | None, redactor: Red
         about.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     wanted = about.logging
     policy = LogPolicy(
-        folder=about.state_dir / LOG_FOLDER,
+        folder=about.log_folder or about.state_dir / LOG_FOLDER,
         level="debug" if wanted.debug else wanted.level,
         json_lines=wanted.json_lines,
         max_bytes=wanted.rotate_mb * _MIB,

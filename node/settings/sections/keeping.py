@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from node.domain.policies import OutboxPolicy
-from node.settings.vocabulary import DAY_S, LogLevel, Number, Section, Whole, seconds, setting
+from node.settings.vocabulary import DAY_S, LogLevel, Number, OptionalPath, Section, Whole, seconds, setting
 
 _OUTBOX: Final = OutboxPolicy()
 _MIB: Final = 1024 * 1024
@@ -69,6 +69,10 @@ class LoggingSettings(Section):
     )
     json_lines: bool = setting(
         default=False, description="Write JSON, an object a line, instead of text.", flag="--json-logs"
+    )
+    folder: OptionalPath = setting(
+        None,
+        "Folder for the logs; in production each node has one of its own in it. Empty: logs, in the state folder.",
     )
     rotate_mb: Whole = setting(
         10, "Size at which a log file is put aside and a new one begun.", unit="MiB", ge=1, le=10_000
