@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,12 @@ NEEDS = {"needs_tinyproxy": "tinyproxy", "needs_microsocks": "microsocks"}
 
 PROOFS = {"simulation", "failpoints", "crash", "evil", "secrets", "soak"}
 """Folders whose tests try hard to break what is promised; `make fast` leaves them out."""
+
+
+def pytest_configure() -> None:
+    # A shell starts what runs in its background deaf to SIGINT, and children inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -25,6 +25,8 @@ from tests.support.fleet import MODELS, Plan, fleet, gateway, world
 from tests.support.virtual_time import in_virtual_time
 
 HOUR_S = 3600.0
+pytestmark = pytest.mark.timeout(120)
+
 QUICK_RECOVERY = NodePolicy(recovery=Range(20, 60))
 
 

@@ -527,7 +527,7 @@ class TestAnEngineThatIsAbsent:
         self, engine: Opener, server: OllamaServer, clock: HandClock, tags: Script
     ) -> None:
         server.default = saying(404, "text/html", b"<html>")
-        executor = engine(connect_s=0.05)
+        executor = engine(connect_s=0.3)
         with pytest.raises(Declined, match="not Ollama's API"):
             await executor.execute(chat(PROMPT))
         normal, server.tags = server.tags, tags

@@ -64,6 +64,15 @@ def test_nodes_with_results_go_first() -> None:
     waits = {node: turnstile.wait_s(node, 1000.0, CHANCE) for node in NODES}
     assert max(waits[node] for node in hurried) == pytest.approx(500 * 0.15, rel=0.1)
     assert max(waits.values()) == pytest.approx(500 * (0.5 + 0.15), rel=0.1), "the others make way"
+    first = sorted(waits[node] for node in hurried)
+    assert all(0.075 <= later - earlier <= 0.225 + 1e-9 for earlier, later in pairwise(first))
+
+
+def test_the_others_make_way_for_as_long_as_nodes_with_results_take() -> None:
+    turnstile = Turnstile(0.5, set(NODES[1:]).__contains__)
+    assert {turnstile.wait_s(node, 0, CHANCE) for node in NODES} == {0}
+    last = max(turnstile.wait_s(node, 1000.0, CHANCE) for node in NODES[1:])
+    assert turnstile.wait_s(NODES[0], 1000.0, CHANCE) == pytest.approx(last, abs=0.3)
 
 
 def test_nodes_with_results_come_no_faster_than_a_whole_fleet_may() -> None:

@@ -119,6 +119,27 @@ async def test_a_defect_in_the_books_reaches_who_asked(path: Path, monkeypatch: 
         assert outbox.keeping(key("b")) is Keeping.PENDING
 
 
+async def test_a_defect_in_the_books_is_told_when_nobody_waits(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk, told = Disk(), []
+    defect = RuntimeError("planted")
+
+    def broken(*_: object) -> None:
+        raise defect
+
+    async with opened(path, disk) as outbox:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        with monkeypatch.context() as planted:
+            planted.setattr(Shelf, "keep", broken)
+            disk.gate.clear()
+            put = asyncio.create_task(outbox.put(finished("a")))
+            await asyncio.sleep(0)
+            put.cancel()
+            await asyncio.wait([put])
+            disk.gate.set()
+            await wait_until(lambda: told)
+    assert told == [{"message": "a defect in the outbox's books", "exception": defect}]
+
+
 async def test_an_accept_that_is_cancelled_is_done_all_the_same(path: Path) -> None:
     disk = Disk()
     async with opened(path, disk) as outbox:
