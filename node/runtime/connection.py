@@ -37,7 +37,7 @@ Part: TypeAlias = Sequence[Statement]
 """The statements of one writer: kept whole or not at all."""
 
 _PRAGMAS: Final = (
-    "PRAGMA auto_vacuum=INCREMENTAL",  # has an effect only before the first table
+    "PRAGMA auto_vacuum=INCREMENTAL",  # of effect in a file without pages, or with the next VACUUM
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA fullfsync=ON",  # macOS: through the drive's cache; elsewhere without effect
@@ -46,6 +46,9 @@ _PRAGMAS: Final = (
     "PRAGMA secure_delete=ON",  # answers and keys that are done with do not linger in unused pages
     "PRAGMA foreign_keys=ON",
 )
+
+_INCREMENTAL: Final = 2
+"""What ``PRAGMA auto_vacuum`` answers when pages that are free can be given back."""
 
 _FAULTY_STATEMENT: Final = frozenset(
     {
@@ -110,6 +113,9 @@ class Connection:
         complaint = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if complaint != "ok":
             raise StorageUnavailable(f"{self.path}: {complaint}{self._remedy(sqlite3.SQLITE_CORRUPT)}")
+        if connection.execute("PRAGMA auto_vacuum").fetchone()[0] != _INCREMENTAL:
+            # A crash while the file was made left a header without it: only VACUUM brings it in then.
+            connection.execute("VACUUM")
         with _Transaction(connection, self._before_commit):
             for statement in schema:
                 connection.execute(statement)

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -233,6 +234,19 @@ async def test_a_large_log_is_cut_and_a_large_file_gives_its_pages_back(path: Pa
 
 def content_of(path: Path) -> bytes:
     return path.read_bytes()
+
+
+@pytest.mark.parametrize("made", ["PRAGMA journal_mode=WAL", "CREATE TABLE things(id INTEGER PRIMARY KEY, text TEXT)"])
+async def test_a_file_whose_making_was_cut_short_gives_its_pages_back_all_the_same(path: Path, made: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(made)
+    database = await Database.open(path, SCHEMA)
+    try:
+        assert await database.read("PRAGMA auto_vacuum") == [(2,)]
+        assert await database.read("PRAGMA journal_mode") == [("wal",)]
+    finally:
+        await database.aclose()
 
 
 async def test_what_is_deleted_is_overwritten(path: Path) -> None:
