@@ -90,10 +90,10 @@ def translate(error: Exception, watch: Watch, url: str, proxy: ProxyAddress | No
     tls = next((link for link in _chain(watch.cause) if isinstance(link, ssl.SSLError)), None)
     in_tunnel = watch.failed_at in {"proxy.start_tls", "socks.start_tls"}
     if proxy is not None and not (tls is not None and in_tunnel):
-        return ProxyFailed(f"proxy {proxy}: {_says(watch.cause, tls)}")
+        return ProxyFailed(f"proxy {proxy}: {says(watch.cause, tls)}")
     if tls is not None:
-        return TlsFailed(f"{where}: {_says(watch.cause, tls)}")
-    return ConnectFailed(f"{where}: {_says(watch.cause, None)}")
+        return TlsFailed(f"{where}: {says(watch.cause, tls)}")
+    return ConnectFailed(f"{where}: {says(watch.cause, None)}")
 
 
 def place(url: str) -> str:
@@ -118,7 +118,8 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__
 
 
-def _says(cause: BaseException | None, tls: ssl.SSLError | None) -> str:
+def says(cause: BaseException | None, tls: ssl.SSLError | None) -> str:
+    """What the operating system or OpenSSL says of a failure to connect; ``tls`` is what OpenSSL raised, if it did."""
     if isinstance(tls, ssl.SSLCertVerificationError):
         return f"the certificate is not trusted: {tls.verify_message}"
     if tls is not None:

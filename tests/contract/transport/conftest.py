@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from node.gateway.fast.transport import FastTransportFactory
 from node.gateway.httpx_transport import HttpxTransportFactory
 from node.gateway.tls import client_context
 from node.ports.transport import Transport, TransportFactory
@@ -18,6 +19,9 @@ MakeFactory = Callable[[ssl.SSLContext, int], TransportFactory]
 
 TRANSPORTS: dict[str, MakeFactory] = {
     "httpx": lambda tls, max_reply_bytes: HttpxTransportFactory(tls, max_reply_bytes=max_reply_bytes),
+    "fast": lambda tls, max_reply_bytes: FastTransportFactory(
+        tls, HttpxTransportFactory(tls, max_reply_bytes=max_reply_bytes), max_reply_bytes=max_reply_bytes
+    ),
 }
 
 MAX_REPLY_BYTES = 6_000_000

@@ -1,0 +1,287 @@
+"""One connection: a request goes out on it, and the reply is read as its bytes come in."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import select
+from typing import Final, Protocol, cast
+
+import httptools
+
+from node.domain.errors import BrokenReply, TransportError
+from node.gateway.bodies import BoundedBody
+from node.gateway.fast.headers import LazyHeaders, read_headers
+from node.ports.transport import Reply
+
+_MAX_BARE_BYTES: Final = 64 * 1024
+"""Of heads, trailers and what stands around chunks, without a byte of a body between."""
+
+_BODILESS: Final = frozenset({204, 304})
+_ENCODING: Final = b"content-encoding"
+
+
+class KeptClosed(BrokenReply):
+    """A kept connection turned out to be closed: no byte of a reply came."""
+
+
+class Keeper(Protocol):
+    """Who has a connection's use when it is at rest."""
+
+    @property
+    def max_reply_bytes(self) -> int:
+        """The most bytes of a reply's body, decompressed ones included."""
+        ...
+
+    def rest(self, connection: Connection) -> None:
+        """Take it: its reply was read, and it can carry another request."""
+        ...
+
+    def forget(self, connection: Connection) -> None:
+        """Let go of it: it is closed."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """A connection to one host, which carries one exchange at a time.
+
+    What comes when nothing was asked, or after a reply's end, ends it: it could be taken for the next reply.
+    """
+
+    __slots__ = (
+        *("_body", "_complete", "_eof", "_fault", "_has_head", "_bare_bytes", "_headers", "_keeper", "_keeps_alive"),
+        *(
+            "_loop",
+            "_parser",
+            "_plain",
+            "_readiness",
+            "_status",
+            "_tainted",
+            "_transport",
+            "_used",
+            "_waiter",
+            "_where",
+        ),
+        *("deadline", "owner", "rests_since"),
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, keeper: Keeper, where: str) -> None:
+        """Begin without a transport; ``where`` is the host, for messages."""
+        self._loop = loop
+        self._keeper = keeper
+        self._where = where
+        self._transport: asyncio.Transport | None = None
+        self._readiness: select.poll | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._waiter: asyncio.Future[Reply] | None = None
+        self._used = False
+        self._eof = False
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._plain: bytes | None = None
+        self._body: BoundedBody | None = None
+        self._fault: TransportError | None = None
+        self._status = 0
+        self._bare_bytes = 0
+        self._has_head = False
+        self._complete = False
+        self._tainted = False
+        self._keeps_alive = False
+        self.owner: object = None
+        """Who waits for a reply."""
+        self.deadline = math.inf
+        """When its reply is overdue, in the loop's time: looked at by its keeper."""
+        self.rests_since = 0.0
+        """Since when it has carried nothing, in the loop's time."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop when the connection stands, TLS included."""
+        self._transport = cast(asyncio.Transport, transport)
+        # uvloop's sockets can be asked for nothing but their number.
+        self._readiness = select.poll()
+        self._readiness.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it is open, and nothing waits to be read: neither bytes that nobody asked for nor its end."""
+        readiness, transport = self._readiness, self._transport
+        return readiness is not None and transport is not None and not transport.is_closing() and not readiness.poll(0)
+
+    @property
+    def remaining_s(self) -> float:
+        """What is left of the time for the last exchange, in seconds."""
+        return max(0.0, self.deadline - self._loop.time())
+
+    def send(self, wire: bytes, timeout_s: float, owner: object) -> asyncio.Future[Reply]:
+        """Send a request; the future brings its reply, or the `TransportError` that says why none came."""
+        self.deadline = self._loop.time() + timeout_s
+        self.owner = owner
+        waiter = self._waiter = self._loop.create_future()
+        if self._transport is None:
+            self._fail(BrokenReply(f"{self._where}: the connection is closed"))
+        else:
+            self._transport.write(wire)
+        return waiter
+
+    def fail(self, error: TransportError) -> None:
+        """End the exchange under way with this error, and the connection."""
+        self._fail(error)
+
+    def abort(self) -> None:
+        """Close at once, without a word to whoever waits."""
+        self._waiter = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop with what came."""
+        if self._waiter is None:
+            self.abort()
+            return
+        self._bare_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._tainted = True
+        if self._complete:
+            self._finish()
+        elif self._fault is not None:
+            self._fail(self._fault)
+        elif self._tainted or self._bare_bytes > _MAX_BARE_BYTES:
+            self._fail(self._malformed())
+        elif self._has_head and self._body is None:
+            self._expect_more()
+
+    def eof_received(self) -> bool:
+        """Called by the loop when the other side has closed; says that this side closes as well."""
+        self._eof = True
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the loop, last of all."""
+        if self._waiter is not None:
+            if self._ends_with_the_connection(exc):
+                self._complete, self._tainted = True, True
+                self._finish()
+            elif self._used and not self._has_head and not self._bare_bytes:
+                self._fail(KeptClosed(f"{self._where}: the connection was closed before the reply was whole"))
+            else:
+                self._fail(BrokenReply(f"{self._where}: the connection was closed before the reply was whole"))
+        self._transport = self._readiness = None
+        self._keeper.forget(self)
+
+    def on_message_begin(self) -> None:
+        """Called by the parser at a reply's first byte."""
+        if self._complete:
+            self._tainted = True
+            raise _Stop
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by the parser with each header, and with each trailer."""
+        if not self._has_head:
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Called by the parser at the end of a head."""
+        self._has_head = True
+        self._status = self._parser.get_status_code()
+        if self._bare_bytes > _MAX_BARE_BYTES and sum(len(n) + len(v) for n, v in self._headers) > _MAX_BARE_BYTES:
+            self._fault = self._malformed()
+            raise _Stop
+
+    def on_body(self, piece: bytes) -> None:
+        """Called by the parser with each piece of the body."""
+        self._bare_bytes = 0
+        if self._plain is None and self._body is None and self._is_short(piece):
+            self._plain = piece
+            return
+        try:
+            self._longer_body().feed(piece)
+        except TransportError as error:
+            self._fault = error
+            raise _Stop from None
+
+    def on_message_complete(self) -> None:
+        """Called by the parser at a reply's last byte."""
+        if 100 <= self._status < 200 and self._status != 101:
+            bare_bytes = self._bare_bytes
+            self._begin()
+            self._bare_bytes = bare_bytes
+            return
+        self._complete = True
+        self._keeps_alive = self._parser.should_keep_alive()
+
+    def _begin(self) -> None:
+        self._headers = []
+        self._plain = None
+        self._body = None
+        self._fault = None
+        self._status = 0
+        self._bare_bytes = 0
+        self._has_head = self._complete = self._tainted = self._keeps_alive = False
+
+    def _is_short(self, piece: bytes) -> bool:
+        """Whether this first piece may be the whole body, with nothing to decode and nothing to count."""
+        if len(piece) > self._keeper.max_reply_bytes:
+            return False
+        return not any(len(name) == 16 and name.lower() == _ENCODING for name, _ in self._headers)
+
+    def _longer_body(self) -> BoundedBody:
+        if self._body is None:
+            self._body = BoundedBody(read_headers(self._headers), self._keeper.max_reply_bytes)
+            if self._plain is not None:
+                self._body.feed(self._plain)
+                self._plain = None
+        return self._body
+
+    def _expect_more(self) -> None:
+        """Look at what the head announces, since the reply did not come in one piece."""
+        try:
+            self._longer_body()
+        except TransportError as error:
+            self._fail(error)
+
+    def _finish(self) -> None:
+        try:
+            body = self._whole_body()
+        except TransportError as error:
+            self._fail(error)
+            return
+        waiter, self._waiter = self._waiter, None
+        reply = Reply(self._status, LazyHeaders(self._headers), body)
+        reusable = self._keeps_alive and not self._tainted and not self._eof
+        self._begin()
+        self._used = True
+        if reusable:
+            self._keeper.rest(self)
+        elif self._transport is not None:
+            self._transport.close()
+        if waiter is not None and not waiter.done():
+            waiter.set_result(reply)
+
+    def _whole_body(self) -> bytes:
+        if self._body is not None:
+            return self._body.finish()
+        return b"" if self._plain is None else self._plain
+
+    def _fail(self, error: TransportError) -> None:
+        waiter, self._waiter = self._waiter, None
+        if self._body is not None:
+            self._body.release()
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _malformed(self) -> BrokenReply:
+        return BrokenReply(f"{self._where}: the reply is malformed or cut off")
+
+    def _ends_with_the_connection(self, error: Exception | None) -> bool:
+        """Whether the body's end is the connection's (RFC 9112, section 6.3), and it was closed in good order."""
+        if error is not None or not self._has_head or self._status in _BODILESS:
+            return False
+        read = read_headers(self._headers)
+        return "content-length" not in read and "transfer-encoding" not in read
+
+
+class _Stop(Exception):
+    """Ends the parser's work on what came."""

@@ -1,0 +1,111 @@
+"""Connections to one origin, shared by all who go there: those at rest, those in use, and what is overdue."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Final
+
+from node.domain.errors import TransportError
+from node.domain.proxies import ProxyAddress
+from node.gateway.fast.connection import Connection
+from node.gateway.fast.heads import Origin
+from node.gateway.fast.opening import Opener
+from node.runtime.signals import Bell
+
+KEEPALIVE_S: Final = 55.0
+"""How long a connection rests at most: below the 60 s after which common load balancers drop it."""
+
+_SWEEP_S: Final = KEEPALIVE_S / 8
+
+_TICK_S: Final = 0.05
+"""How late a time-out can be told. One timer serves all exchanges: one each would cost more than the rest."""
+
+
+class Overdue(TransportError):
+    """An exchange's time was over; who asked says so in full."""
+
+
+class Pool:
+    """Connections to one origin, the one used last first. Implements `node.gateway.fast.connection.Keeper`."""
+
+    __slots__ = ("_busy", "_gone", "_loop", "_opener", "_resting", "_sweeper", "_ticker", "max_reply_bytes", "origin")
+
+    def __init__(self, origin: Origin, proxy: ProxyAddress | None, tls: ssl.SSLContext, max_reply_bytes: int) -> None:
+        self.origin = origin
+        self.max_reply_bytes = max_reply_bytes
+        self._opener = Opener(self, origin, proxy, tls)
+        self._loop = asyncio.get_running_loop()
+        self._resting: dict[Connection, None] = {}
+        self._busy: dict[Connection, None] = {}
+        self._ticker: asyncio.TimerHandle | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._gone = Bell()
+
+    def take(self) -> Connection | None:
+        """A connection that has been used before and is open; None where there is none."""
+        resting = self._resting
+        while resting:
+            connection, _ = resting.popitem()
+            self._busy[connection] = None
+            if connection.is_quiet:
+                if self._ticker is None:
+                    self._ticker = self._loop.call_later(_TICK_S, self._tick)
+                return connection
+            connection.abort()
+        return None
+
+    async def open(self) -> Connection:
+        """A new connection.
+
+        Raises:
+            ConnectFailed, TlsFailed, ProxyFailed: it could not be opened.
+        """
+        connection = await self._opener.open()
+        self._busy[connection] = None
+        if self._ticker is None:
+            self._ticker = self._loop.call_later(_TICK_S, self._tick)
+        return connection
+
+    def rest(self, connection: Connection) -> None:
+        """See `Keeper.rest`."""
+        del self._busy[connection]
+        self._resting[connection] = None
+        connection.rests_since = self._loop.time()
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+
+    def forget(self, connection: Connection) -> None:
+        """See `Keeper.forget`."""
+        self._busy.pop(connection, None)
+        self._resting.pop(connection, None)
+        self._gone.ring()
+
+    def fail_all(self, owner: object, error: TransportError) -> None:
+        """End the exchanges of this owner."""
+        for connection in [busy for busy in self._busy if busy.owner is owner]:
+            connection.fail(error)
+
+    async def aclose(self) -> None:
+        """Close all connections at rest, and wait until all are closed."""
+        for connection in list(self._resting):
+            connection.abort()
+        while self._resting or self._busy:
+            await self._gone.wait(None)
+        for timer in (self._ticker, self._sweeper):
+            if timer is not None:
+                timer.cancel()
+
+    def _tick(self) -> None:
+        """End what is overdue."""
+        now = self._loop.time()
+        for connection in [busy for busy in self._busy if busy.deadline <= now]:
+            connection.fail(Overdue())
+        self._ticker = self._loop.call_later(_TICK_S, self._tick) if self._busy else None
+
+    def _sweep(self) -> None:
+        """Close what has rested for too long."""
+        before = self._loop.time() - KEEPALIVE_S
+        for connection in [resting for resting in self._resting if resting.rests_since <= before]:
+            connection.abort()
+        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep) if self._resting else None

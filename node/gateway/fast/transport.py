@@ -1,0 +1,172 @@
+"""The transport for many nodes: what httpx does, in a fiftieth of its time."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+
+from node import __version__
+from node.domain.errors import BrokenReply, ConnectFailed, ProxyFailed, TimedOut
+from node.domain.proxies import ProxyAddress
+from node.gateway.fast.connection import Connection, KeptClosed
+from node.gateway.fast.lane import Lane
+from node.gateway.fast.pool import Overdue, Pool
+from node.ports.transport import Reply, Request, Transport, TransportFactory
+from node.runtime.signals import Signal
+
+_NO_REQUEST = Request("", "")
+
+
+class FastTransportFactory:
+    """Makes transports that share their connections, all that go by the same proxy or directly.
+
+    They need a running loop. What they cannot do is left to ``others``: proxies by SOCKS or TLS, and with
+    ``trust_env`` those that the environment names.
+    """
+
+    def __init__(
+        self,
+        tls: ssl.SSLContext,
+        others: TransportFactory,
+        *,
+        max_reply_bytes: int,
+        trust_env: bool = False,
+        user_agent: str = f"llm-worker-node/{__version__}",
+    ) -> None:
+        """Keep what all share. ``max_reply_bytes`` bounds a reply's body, compressed and decompressed."""
+        self._tls = tls
+        self._others = others
+        self._max_reply_bytes = max_reply_bytes
+        self._trust_env = trust_env
+        self._common = f"user-agent: {user_agent}\r\naccept: application/json\r\naccept-encoding: identity\r\n"
+        self._lanes: dict[ProxyAddress | None, Lane] = {}
+
+    def open(self, proxy: ProxyAddress | None) -> Transport:
+        """See `node.ports.transport.TransportFactory.open`."""
+        if (proxy is None and self._trust_env) or (proxy is not None and proxy.scheme != "http"):
+            return self._others.open(proxy)
+        lane = self._lanes.get(proxy)
+        if lane is None:
+            lane = self._lanes[proxy] = Lane(proxy, self._common, self._tls, self._max_reply_bytes)
+        lane.users += 1
+        return FastTransport(lane, self._leave)
+
+    async def _leave(self, lane: Lane) -> None:
+        lane.users -= 1
+        if lane.users == 0:
+            del self._lanes[lane.proxy]
+            await lane.aclose()
+
+
+class FastTransport:
+    """Carries one node's requests over connections that all share; see `node.ports.transport.Transport`.
+
+    A request without a body that is sent again and again is put into its wire form once.
+    """
+
+    __slots__ = ("_closed", "_exchanges", "_idle", "_kept", "_kept_pool", "_kept_wire", "_lane", "_leave", "_opening")
+
+    def __init__(self, lane: Lane, leave: Callable[[Lane], Awaitable[None]]) -> None:
+        """Made by the factory; ``leave`` is told the lane when the transport is closed."""
+        self._lane = lane
+        self._leave = leave
+        self._kept = _NO_REQUEST
+        self._kept_wire = b""
+        self._kept_pool: Pool | None = None
+        self._exchanges = 0
+        self._closed = False
+        self._opening: dict[asyncio.Timeout, None] | None = None
+        self._idle: Signal | None = None
+
+    async def exchange(self, request: Request, timeout_s: float) -> Reply:
+        """See `node.ports.transport.Transport.exchange`."""
+        if request is self._kept and self._kept_pool is not None:
+            pool, wire = self._kept_pool, self._kept_wire
+        else:
+            pool, wire = self._prepare(request)
+        self._exchanges += 1
+        try:
+            connection = pool.take()
+            if connection is None:
+                reply = await self._exchange_anew(pool, wire, timeout_s, timeout_s)
+            else:
+                reply = await self._exchange_on(connection, pool, request, wire, timeout_s)
+        except Overdue:
+            raise self._timed_out(pool, timeout_s, "no whole reply") from None
+        finally:
+            self._exchanges -= 1
+            if self._idle is not None and not self._exchanges:
+                self._idle.set()
+        if reply.status == 407 and self._lane.proxy is not None and not pool.origin.secure:
+            raise ProxyFailed(f"proxy {self._lane.proxy}: it answered HTTP 407")
+        return reply
+
+    async def aclose(self) -> None:
+        """Leave the shared connections; exchanges under way end at once with `BrokenReply`, their ends are awaited."""
+        if self._closed:
+            return
+        self._closed = True
+        self._kept, self._kept_pool = _NO_REQUEST, None
+        if self._exchanges:
+            self._idle = Signal()
+            self._lane.fail_all(self, BrokenReply("the transport was closed"))
+            now = asyncio.get_running_loop().time()
+            for deadline in self._opening or ():
+                if not deadline.expired():
+                    deadline.reschedule(now)
+            await self._idle.wait()
+        await self._leave(self._lane)
+
+    def _prepare(self, request: Request) -> tuple[Pool, bytes]:
+        if self._closed:
+            raise ConnectFailed("the transport is closed")
+        pool = self._lane.pool(request.url)
+        wire = pool.origin.wire(request)
+        if request.body is None:
+            self._kept, self._kept_pool, self._kept_wire = request, pool, wire
+        return pool, wire
+
+    async def _exchange_on(
+        self, connection: Connection, pool: Pool, request: Request, wire: bytes, timeout_s: float
+    ) -> Reply:
+        """Ask on a kept connection, and a GET that meets its end once more on a new one (RFC 9112, section 9.3.1)."""
+        try:
+            return await connection.send(wire, timeout_s, self)
+        except KeptClosed:
+            if request.method != "GET" or self._closed:
+                raise
+        except asyncio.CancelledError:
+            connection.abort()
+            raise
+        return await self._exchange_anew(pool, wire, connection.remaining_s, timeout_s)
+
+    async def _exchange_anew(self, pool: Pool, wire: bytes, left_s: float, timeout_s: float) -> Reply:
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + left_s
+        connection = await self._open(pool, left_s, timeout_s)
+        try:
+            return await connection.send(wire, ends - loop.time(), self)
+        except asyncio.CancelledError:
+            connection.abort()
+            raise
+
+    async def _open(self, pool: Pool, left_s: float, timeout_s: float) -> Connection:
+        opening = self._opening = {} if self._opening is None else self._opening
+        try:
+            async with asyncio.timeout(left_s) as deadline:
+                opening[deadline] = None
+                try:
+                    return await pool.open()
+                finally:
+                    del opening[deadline]
+                    if not opening:
+                        self._opening = None
+        except TimeoutError as error:
+            raise self._timed_out(pool, timeout_s, "no connection") from error
+
+    def _timed_out(self, pool: Pool, timeout_s: float, reached: str) -> TimedOut | BrokenReply:
+        way = "" if self._lane.proxy is None else f" by proxy {self._lane.proxy}"
+        if self._closed:
+            return BrokenReply(f"{pool.origin.where}{way}: the transport was closed")
+        return TimedOut(f"{pool.origin.where}{way}: {reached} in {timeout_s:g} s")
