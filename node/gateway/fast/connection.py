@@ -184,7 +184,7 @@ class Connection(asyncio.Protocol):
         """Called by the parser at the end of a head."""
         self._has_head = True
         self._status = self._parser.get_status_code()
-        if self._bare_bytes > _MAX_BARE_BYTES and sum(len(n) + len(v) for n, v in self._headers) > _MAX_BARE_BYTES:
+        if not self._is_usable():
             self._fault = self._malformed()
             raise _Stop
 
@@ -202,7 +202,9 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Called by the parser at a reply's last byte."""
-        if 100 <= self._status < 200 and self._status != 101:
+        if self._fault is not None:
+            return
+        if self._status < 200:
             bare_bytes = self._bare_bytes
             self._begin()
             self._bare_bytes = bare_bytes
@@ -218,6 +220,18 @@ class Connection(asyncio.Protocol):
         self._status = 0
         self._bare_bytes = 0
         self._has_head = self._complete = self._tainted = self._keeps_alive = False
+
+    def _is_usable(self) -> bool:
+        """Whether the head is one that a reply to a plain request may have, and whose body can be told from the rest."""
+        if self._status < 100 or self._status == 101:
+            return False
+        codings = 0
+        for name, value in self._headers:
+            if len(name) == 17 and name.lower() == b"transfer-encoding":
+                codings += 1
+                if codings > 1 or value.strip().lower() != b"chunked":
+                    return False
+        return self._bare_bytes <= _MAX_BARE_BYTES or sum(len(n) + len(v) for n, v in self._headers) <= _MAX_BARE_BYTES
 
     def _is_short(self, piece: bytes) -> bool:
         """Whether this first piece may be the whole body, with nothing to decode and nothing to count."""
