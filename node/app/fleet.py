@@ -16,6 +16,7 @@ from node.app.plan import FleetPlan
 from node.app.telemetry import Telemetry
 from node.domain.errors import StorageUnavailable
 from node.gateway.deployment import Deployment
+from node.gateway.fast.transport import FastTransportFactory
 from node.gateway.httpx_transport import HttpxTransportFactory
 from node.gateway.keys import PublishedKeys, TokenTimesReader, UnverifiedTokens, VerifiedTokens
 from node.gateway.tls import client_context
@@ -47,9 +48,9 @@ async def open_fleet(
     settings, policies = plan.settings, to_policies(plan.settings, echo_url=echo_url)
     gateway = settings.gateway
     tls = client_context(gateway.ca_file)
-    transports = HttpxTransportFactory(
-        tls, max_reply_bytes=gateway.max_reply_bytes, trust_env=gateway.trust_env_proxies
-    )
+    most, trust_env = gateway.max_reply_bytes, gateway.trust_env_proxies
+    stock = HttpxTransportFactory(tls, max_reply_bytes=most, trust_env=trust_env)
+    transports = FastTransportFactory(tls, stock, max_reply_bytes=most, trust_env=trust_env)
     clock, chance, events = SystemClock(), random.Random(plan.seed), telemetry.bus
     async with AsyncExitStack() as stack:
         outbox = await SqliteOutbox.open(outbox_file(plan.state_dir), policies.outbox, clock, events)
