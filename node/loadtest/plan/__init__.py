@@ -1,0 +1,1 @@
+"""What a load test does, as data: read from TOML, checked, and turned into a schedule."""

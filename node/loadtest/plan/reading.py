@@ -1,0 +1,101 @@
+"""From a TOML file to a scenario, with everything that is wrong told at once."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from node.domain.errors import InputFault, InvalidInput
+from node.loadtest.plan.doubts import doubts, doubts_elsewhere
+from node.loadtest.plan.explain import explained
+from node.loadtest.plan.findings import placed
+from node.loadtest.plan.jobs import ReplayStream
+from node.loadtest.plan.mistakes import mistakes, trace_mistakes
+from node.loadtest.plan.model import Plan
+from node.loadtest.plan.scenario import Scenario
+from node.loadtest.plan.toml_lines import KeyPath, key_lines
+from node.loadtest.plan.trace import TraceJob, read_trace
+
+_POSITION: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
+
+
+def read_scenario(path: Path, label: str | None = None) -> Scenario:
+    """The plan in a file, and the traces that it names; their paths are relative to the file's folder.
+
+    ``label`` is the file's name for people, without it the path. Reading blocks: it is for the time before the event
+    loop runs.
+
+    Raises:
+        InvalidInput: with everything that is wrong.
+    """
+    label = str(path) if label is None else label
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise InvalidInput([_unreadable(label, error)]) from error
+    return scenario_of(text, label, lambda file: read_trace(path.parent / file, str(file)))
+
+
+def scenario_of(
+    text: str,
+    label: str,
+    trace: Callable[[Path], tuple[tuple[TraceJob, ...], tuple[InputFault, ...]]] = lambda file: read_trace(
+        file, str(file)
+    ),
+) -> Scenario:
+    """The same of a plan that was read already; ``trace`` reads the jobs to replay.
+
+    Raises:
+        InvalidInput: with everything that is wrong.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except ValueError as error:
+        raise InvalidInput([_no_toml(label, str(error))]) from error
+    lines = key_lines(text)
+    plan = _plan(raw, label, lines)
+    faults = placed(mistakes(plan), raw, label, lines)
+    traces: dict[Path, tuple[TraceJob, ...]] = {}
+    for stream in plan.jobs.arrivals:
+        if isinstance(stream, ReplayStream) and stream.file not in traces:
+            traces[stream.file], unread = trace(stream.file)
+            faults += unread
+    faults += placed(trace_mistakes(plan, traces), raw, label, lines)
+    if faults:
+        raise InvalidInput(faults)
+    warnings = placed(doubts(Scenario(plan, traces)), raw, label, lines)
+    elsewhere = placed(doubts_elsewhere(plan), raw, label, lines)
+    return Scenario(plan, traces, tuple(warnings), tuple(elsewhere))
+
+
+def _plan(raw: Mapping[str, Any], label: str, lines: Mapping[KeyPath, int]) -> Plan:
+    try:
+        return Plan.model_validate(raw)
+    except ValidationError as error:
+        # A list whose items are all bad is said to be empty, too.
+        details = [
+            detail
+            for detail in error.errors(include_url=False)
+            if not (detail["type"] == "too_short" and detail["input"])
+        ]
+    findings = [explained(detail, raw, Plan) for detail in details]
+    raise InvalidInput(placed(findings, raw, label, lines))
+
+
+def _no_toml(label: str, said: str) -> InputFault:
+    position = _POSITION.search(said)
+    line, column = (int(position[1]), f"column {position[2]}") if position else (None, None)
+    problem = f"not TOML: {_POSITION.sub('', said)}"
+    return InputFault(label, problem, "correct the line; texts stand in double quotes", line, column)
+
+
+def _unreadable(label: str, error: Exception) -> InputFault:
+    if isinstance(error, UnicodeDecodeError):
+        return InputFault(label, "the file is not UTF-8", "save it as UTF-8")
+    reason = (error.strerror if isinstance(error, OSError) else None) or "the path is not usable"
+    return InputFault(label, f"the plan cannot be read: {reason}", "give the path of a TOML file")
