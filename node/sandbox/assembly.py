@@ -19,10 +19,13 @@ from node.runtime.system import SystemClock, SystemIds
 from node.runtime.tasks import TaskOwner
 from node.sandbox.app import create_app
 from node.sandbox.broker import MemoryBroker
-from node.sandbox.control_routes import ControlRoutes
+from node.sandbox.buggy.parts import BuggyParts
+from node.sandbox.bugs import Bugs
+from node.sandbox.control_routes import Controlled, ControlRoutes
 from node.sandbox.faults import Faults, FaultyApp
 from node.sandbox.gateway import Gateway
 from node.sandbox.journal import Journal, NullJournal, Recorded
+from node.sandbox.parts import honest_parts
 from node.sandbox.policy import SandboxPolicy, WorkloadPolicy
 from node.sandbox.server import ServerHandle, serving
 from node.sandbox.sqlite_journal import SqliteJournal
@@ -92,6 +95,7 @@ async def sandbox(policy: SandboxPolicy, around: Surroundings) -> AsyncIterator[
         StorageUnavailable: the data folder cannot be read or written.
     """
     journal, recorded = await _open_journal(policy, around)
+    bugs = Bugs(policy.bugs, around.random)
     gateway = Gateway(
         policy,
         recorded.secret,
@@ -100,14 +104,17 @@ async def sandbox(policy: SandboxPolicy, around: Surroundings) -> AsyncIterator[
         clock=around.clock,
         ids=around.ids,
         on_crash=around.on_crash,
+        make_parts=BuggyParts(bugs) if policy.bugs else honest_parts,
     )
     closing = Signal()
     tasks = TaskOwner(around.on_crash)
     feeder = Feeder(gateway, policy.workload or WorkloadPolicy(), around.clock, around.random, around.on_crash)
     faults = Faults(around.random, policy.faults)
-    control = ControlRoutes(gateway, feeder, faults, around.control_token, policy.max_request_bytes)
+    control = ControlRoutes(Controlled(gateway, feeder, faults, bugs), around.control_token, policy)
     app = create_app(gateway, max_request_bytes=policy.max_request_bytes, more=control.routes())
-    running = Sandbox(gateway, FaultyApp(app, faults, closing), feeder, faults, around.control_token, closing)
+    running = Sandbox(
+        gateway, FaultyApp(app, faults, gateway.limits, closing), feeder, faults, around.control_token, closing
+    )
     try:
         await gateway.start(recorded)
         tasks.start(feeder.run(), name="sandbox-feeder")

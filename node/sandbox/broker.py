@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+import heapq
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -57,40 +57,32 @@ class Broker(Protocol):
 
 
 class MemoryBroker:
-    """A `Broker` in this process, without tasks or timers."""
+    """A `Broker` in this process, without tasks or timers: a heap a model, so that jobs that come back cost little.
+
+    A ticket that is settled leaves its heap when it comes to the top.
+    """
 
     def __init__(self) -> None:
-        self._queues: dict[str, deque[Ticket]] = {}
+        self._heaps: dict[str, list[tuple[int, Ticket]]] = {}
         self._queued: dict[JobId, Ticket] = {}
 
     async def publish(self, ticket: Ticket) -> None:
         """See `Broker.publish`."""
-        if ticket.job_id in self._queued:
-            return
-        queue = self._queues.setdefault(ticket.model, deque())
-        self._queued[ticket.job_id] = ticket
-        if not queue or queue[-1].seq < ticket.seq:
-            queue.append(ticket)
-            return
-        place = next(index for index, other in enumerate(queue) if other.seq >= ticket.seq)
-        queue.insert(place, ticket)
+        if ticket.job_id not in self._queued:
+            self._queued[ticket.job_id] = ticket
+            heapq.heappush(self._heaps.setdefault(ticket.model, []), (ticket.seq, ticket))
 
     async def claim(self, models: Sequence[str], unfit: Callable[[JobId], bool]) -> Ticket | None:
         """See `Broker.claim`."""
         if not self._queued:
             return None
         oldest: Ticket | None = None
-        for model in models:
-            queue = self._queues.get(model)
-            if queue is None:
-                continue
-            self._drop_settled(model, queue)
-            first = next((t for t in queue if self._queued.get(t.job_id) is t and not unfit(t.job_id)), None)
+        for model in dict.fromkeys(models):
+            first = self._first_fit(model, unfit)
             if first is not None and (oldest is None or first.seq < oldest.seq):
                 oldest = first
         if oldest is not None:
-            del self._queued[oldest.job_id]
-            self._drop_settled(oldest.model, self._queues[oldest.model])
+            await self.settle(oldest.job_id)
         return oldest
 
     async def requeue(self, ticket: Ticket) -> None:
@@ -101,7 +93,7 @@ class MemoryBroker:
         """See `Broker.settle`."""
         ticket = self._queued.pop(job_id, None)
         if ticket is not None:
-            self._drop_settled(ticket.model, self._queues[ticket.model])
+            self._top(ticket.model)
 
     def holds(self, job_id: JobId) -> bool:
         """See `Broker.holds`."""
@@ -114,12 +106,30 @@ class MemoryBroker:
 
     async def aclose(self) -> None:
         """See `Broker.aclose`."""
-        self._queues.clear()
+        self._heaps.clear()
         self._queued.clear()
 
-    def _drop_settled(self, model: str, queue: deque[Ticket]) -> None:
-        """Tickets leave a queue lazily, from its head: taking one from the middle would cost its length."""
-        while queue and self._queued.get(queue[0].job_id) is not queue[0]:
-            queue.popleft()
-        if not queue:
-            self._queues.pop(model, None)
+    def _top(self, model: str) -> Ticket | None:
+        """The oldest ticket of a model, None when there is none; settled ones above it are dropped."""
+        heap = self._heaps.get(model)
+        if heap is None:
+            return None
+        while heap and self._queued.get(heap[0][1].job_id) is not heap[0][1]:
+            heapq.heappop(heap)
+        if not heap:
+            del self._heaps[model]
+            return None
+        return heap[0][1]
+
+    def _first_fit(self, model: str, unfit: Callable[[JobId], bool]) -> Ticket | None:
+        """The oldest ticket of a model for which ``unfit`` is false; it stays queued."""
+        passed: list[tuple[int, Ticket]] = []
+        found = self._top(model)
+        while found is not None and unfit(found.job_id):
+            passed.append(heapq.heappop(self._heaps[model]))
+            found = self._top(model)
+        if passed:
+            heap = self._heaps.setdefault(model, [])
+            for entry in passed:
+                heapq.heappush(heap, entry)
+        return found

@@ -15,6 +15,7 @@ import uvloop
 
 from node.domain.errors import InputFault, InvalidInput, NodeError
 from node.domain.events import Crash
+from node.runtime.garbage import relaxed_collection, set_aside
 from node.runtime.signals import Signal
 from node.runtime.tasks import TaskOwner
 from node.sandbox.assembly import served_sandbox, system_surroundings
@@ -80,11 +81,13 @@ async def _run(policy: SandboxPolicy | None) -> None:
 
 async def _serve(policy: SandboxPolicy, stop: Signal) -> None:
     around = system_surroundings(policy, _report)
-    async with served_sandbox(policy, around) as (_, handle):
-        handshake = Handshake(url=handle.url, control_token=around.control_token, pid=os.getpid())
-        sys.stdout.write(handshake.to_line().decode())
-        sys.stdout.flush()
-        await stop.wait()
+    with relaxed_collection():
+        async with served_sandbox(policy, around) as (_, handle):
+            set_aside()
+            handshake = Handshake(url=handle.url, control_token=around.control_token, pid=os.getpid())
+            sys.stdout.write(handshake.to_line().decode())
+            sys.stdout.flush()
+            await stop.wait()
 
 
 async def _end_with(stdin: asyncio.StreamReader, stop: Signal) -> None:

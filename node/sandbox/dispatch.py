@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from node.domain.ids import JobId
-from node.ports.clock import Clock
-from node.sandbox.broker import Broker
-from node.sandbox.journal import Journal, Recorded
+from node.domain.ids import JobId, NodeId
+from node.sandbox.ground import Ground
+from node.sandbox.jobs import Claim, HowEnded, JobRecord, JobState
+from node.sandbox.journal import Recorded
 from node.sandbox.leases import Leases
-from node.sandbox.ledger import Claim, JobRecord, Ledger
+from node.sandbox.ledger import Ledger
 from node.sandbox.nodes import NodeRecord, Nodes
-from node.sandbox.policy import SandboxPolicy
 
 
 class Dispatcher:
@@ -22,24 +21,15 @@ class Dispatcher:
     """
 
     def __init__(
-        self,
-        policy: SandboxPolicy,
-        *,
-        nodes: Nodes,
-        ledger: Ledger,
-        leases: Leases,
-        broker: Broker,
-        journal: Journal,
-        clock: Clock,
-        is_settling: Callable[[JobId], bool],
+        self, ground: Ground, *, nodes: Nodes, ledger: Ledger, leases: Leases, is_settling: Callable[[JobId], bool]
     ) -> None:
-        self._policy = policy
+        self._policy = ground.policy
+        self._broker = ground.broker
+        self._journal = ground.journal
+        self._clock = ground.clock
         self._nodes = nodes
         self._ledger = ledger
         self._leases = leases
-        self._broker = broker
-        self._journal = journal
-        self._clock = clock
         self._is_settling = is_settling
 
     async def restore(self, recorded: Recorded) -> None:
@@ -68,30 +58,43 @@ class Dispatcher:
             if ticket is None:
                 return None
             job = self._ledger.find(ticket.job_id)
-            if job is not None and job.answer is None:
+            if job is not None and self._is_open(job):
                 return await self._lease(job, node, now)
             await self._broker.settle(ticket.job_id)
 
     async def give_up(self, node: NodeRecord) -> None:
         """End all leases of a node; its jobs are queued again."""
         for job_id in self._leases.give_up(node.node_id):
-            await self._requeue(job_id)
+            await self._give_back(job_id, node.node_id, "left")
 
     async def expire(self) -> None:
         """End the leases whose time is over; their jobs are queued again."""
-        for job_id in self._leases.expired(self._clock.monotonic()):
-            await self._requeue(job_id)
+        for job_id, node in self._leases.expired(self._clock.monotonic()):
+            await self._give_back(job_id, node, "lapsed")
 
     def holds(self, job_id: JobId) -> bool:
         """Whether the job is queued or leased."""
         return self._broker.holds(job_id) or self._leases.holder(job_id) is not None
 
+    def state(self, job: JobRecord) -> JobState:
+        """Where the job is."""
+        if job.answer is not None:
+            return "answered"
+        if self._leases.holder(job.job_id) is not None:
+            return "leased"
+        return "queued" if self._broker.holds(job.job_id) else "lost"
+
+    def _is_open(self, job: JobRecord) -> bool:
+        """Whether a job that was queued may be handed out."""
+        return job.answer is None
+
     async def _lease(self, job: JobRecord, node: NodeRecord, now: float) -> JobRecord | None:
         lease_s = self._policy.lease_s
         self._leases.grant(job.job_id, node.node_id, now + lease_s)
-        claim = Claim(node.node_id, self._clock.wall())
+        wall = self._clock.wall()
+        claim = Claim(node.node_id, wall, wall + lease_s)
         try:
-            await self._journal.claimed(job, claim, claim.at + lease_s)
+            await self._journal.claimed(job, claim, wall + lease_s)
         except BaseException:
             if self._leases.holder(job.job_id) == node.node_id:
                 self._leases.end(job.job_id)
@@ -112,6 +115,11 @@ class Dispatcher:
             and now < job.returned_at + self._policy.prefer_other_s
             and self._nodes.another_offers(job.model, [claim.node for claim in job.claims], now)
         )
+
+    async def _give_back(self, job_id: JobId, node: NodeId, how: HowEnded) -> None:
+        """The node's lease has ended without an answer: the job is queued again."""
+        self._ledger.lease_ended(job_id, node, how, self._clock.wall())
+        await self._requeue(job_id)
 
     async def _requeue(self, job_id: JobId) -> None:
         job = self._ledger.returned(job_id, self._clock.monotonic())

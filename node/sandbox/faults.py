@@ -13,12 +13,14 @@ from node.ports.clock import Random
 from node.protocol.routes import Step
 from node.runtime.signals import Signal
 from node.sandbox.departure import ClientGone, while_connected
+from node.sandbox.limits import Limits
 from node.sandbox.policy import FaultRule
 
 TRANSPORT: Final = "sandbox.transport"
 """Where a server may leave the connection's `asyncio.Transport` in the scope, so that a fault can close it."""
 
 IP_PATH: Final = "/ip"
+CONTROL_PATH: Final = "/sandbox/"
 _LABELS: Final = {step.route.path: step.label for step in Step} | {IP_PATH: "ip"}
 _HTML: Final = "<html><head><title>Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>"
 
@@ -82,17 +84,22 @@ class Faults:
 class FaultyApp:
     """An application that commits faults before or after it acts.
 
+    Before anything else it waits the ``latency_s`` of the limits; requests of ``/sandbox/*`` are left alone.
+
     ``cut`` and ``reset`` need the connection (`TRANSPORT`); where the application is called without a server
     they raise `ConnectionResetError` instead. Waits end when ``closing`` is set.
     """
 
-    def __init__(self, app: ASGIApp, faults: Faults, closing: Signal) -> None:
+    def __init__(self, app: ASGIApp, faults: Faults, limits: Limits, closing: Signal) -> None:
         self._app = app
         self._faults = faults
+        self._limits = limits
         self._closing = closing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or commit a fault on it."""
+        if self._limits.latency_s > 0 and not scope["path"].startswith(CONTROL_PATH):
+            await self._closing.wait(self._limits.latency_s)
         rule = self._faults.draw(scope["path"]) if self._faults.active and scope["type"] == "http" else None
         if rule is None:
             await self._app(scope, receive, send)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from node.domain.errors import StorageError
 from node.domain.events import Crash
@@ -16,30 +16,19 @@ from node.protocol.messages import JobData, JobRequest, PointsReply, ResultUpdat
 from node.runtime.signals import Signal
 from node.runtime.tasks import TaskOwner
 from node.sandbox.broker import Broker
-from node.sandbox.dispatch import Dispatcher
-from node.sandbox.issuer import Issuer
+from node.sandbox.ground import Ground
+from node.sandbox.jobs import Answer, JobRecord
 from node.sandbox.journal import Journal, Recorded
-from node.sandbox.leases import Leases
-from node.sandbox.ledger import Answer, JobRecord, Ledger, Totals
-from node.sandbox.nodes import NodeRecord, Nodes
+from node.sandbox.limits import Limits
+from node.sandbox.nodes import NodeRecord
+from node.sandbox.parts import PartsMaker, honest_parts
 from node.sandbox.policy import SandboxPolicy
 from node.sandbox.refusals import KeyDenied, NoResultYet, NotRegistered, NotYours, QueueFull, TokenDenied, UnknownJob
-from node.sandbox.settlement import Settlement
+from node.sandbox.sums import Totals
+from node.sandbox.views import JobPage, NetworkStats
 
-
-@dataclass(frozen=True, slots=True)
-class NetworkStats:
-    """The network at one moment.
-
-    ``active_nodes`` are in session and were seen within the policy's ``active_s``; ``models`` are what they offer,
-    by name. ``jobs`` and ``accepted`` count all jobs and answers since the journal, or else the gateway, began.
-    """
-
-    active_nodes: int
-    known_nodes: int
-    models: tuple[str, ...]
-    jobs: int
-    accepted: int
+FORGOTTEN_AT_ONCE: Final = 200
+"""Jobs that are forgotten in one go."""
 
 
 class Gateway:
@@ -62,28 +51,23 @@ class Gateway:
         clock: Clock,
         ids: Ids,
         on_crash: Callable[[Crash], object],
+        make_parts: PartsMaker = honest_parts,
     ) -> None:
         self._policy = policy
-        self._broker = broker
         self._journal = journal
         self._clock = clock
         self._ids = ids
+        self.limits = Limits(policy.rate_per_s, policy.latency_s)
+        """How fast it is; may be changed at any time. Latency is for those who answer requests to add."""
         self._tasks = TaskOwner(on_crash)
-        self._issuer = Issuer(secret, policy.token_lifetime_s, clock, ids)
-        self._nodes = Nodes(policy, secret)
-        self._leases = Leases()
-        self._ledger = Ledger()
-        self._settlement = Settlement(self._ledger, self._leases, broker, journal, clock, self._tasks)
-        self._dispatch = Dispatcher(
-            policy,
-            nodes=self._nodes,
-            ledger=self._ledger,
-            leases=self._leases,
-            broker=broker,
-            journal=journal,
-            clock=clock,
-            is_settling=self._settlement.is_under_way,
-        )
+        parts = make_parts(Ground(policy, secret, broker, journal, clock, ids, self._tasks))
+        self._broker = parts.broker
+        self._issuer = parts.issuer
+        self._nodes = parts.nodes
+        self._leases = parts.leases
+        self._ledger = parts.ledger
+        self._settlement = parts.settlement
+        self._dispatch = parts.dispatch
         self._saved_uptimes: dict[NodeId, float] = {}
 
     async def start(self, recorded: Recorded) -> None:
@@ -130,6 +114,10 @@ class Gateway:
         self._nodes.seen(node, self._clock.monotonic())
         return node
 
+    def expire_tokens(self) -> None:
+        """End all tokens: every session must be renewed. See `Issuer.expire_all`."""
+        self._issuer.expire_all()
+
     async def update_models(self, node: NodeRecord, node_id: str, models: tuple[str, ...]) -> None:
         """Step 5: what the node offers from now on.
 
@@ -139,18 +127,26 @@ class Gateway:
         """
         _require_own(node, node_id)
         _require_session(node)
-        node.models = models
+        self._nodes.offer(node, models)
         await self._journal.node(node)
 
     async def claim(self, node: NodeRecord) -> JobRecord | None:
-        """Step 6: see `Dispatcher.claim`.
+        """Step 6: see `Dispatcher.claim`; None, too, while as many were handed out as `Limits` allow.
 
         Raises:
             NotRegistered: the node has left.
             StorageUnavailable: the claim cannot be kept; the job is queued again.
         """
         _require_session(node)
-        return await self._dispatch.claim(node)
+        if not self.limits.take(self._clock.monotonic()):
+            return None
+        job = None
+        try:
+            job = await self._dispatch.claim(node)
+        finally:
+            if job is None:
+                self.limits.give_back()
+        return job
 
     async def accept(self, node: NodeRecord, update: ResultUpdate) -> None:
         """Step 7: see `Settlement.accept`. A node that has left may still hand in what it finished."""
@@ -247,7 +243,7 @@ class Gateway:
     @property
     def pending(self) -> int:
         """How many jobs wait for a node."""
-        return self._ledger.unanswered - len(self._leases)
+        return self._broker.depth
 
     def jobs_done(self, node_id: str) -> int:
         """How many results of this node were accepted; 0 for a node that is not known."""
@@ -289,7 +285,13 @@ class Gateway:
 
     def job_rows(self, after_seq: int, limit: int) -> list[dict[str, Any]]:
         """See `Ledger.rows`."""
-        return self._ledger.rows(after_seq, limit)
+        return self._ledger.rows(after_seq, limit, self._dispatch.state)
+
+    async def job_page(self, after_seq: int, limit: int) -> JobPage:
+        """One page of all jobs' rows; leases that have run out are ended first."""
+        await self._dispatch.expire()
+        rows, next_after = self._ledger.page(after_seq, limit, self._dispatch.state)
+        return JobPage(self._clock.wall(), rows, next_after, self._ledger.dropped_rows)
 
     def node_rows(self, after: int, limit: int) -> list[dict[str, Any]]:
         """Up to ``limit`` nodes for a report, in the order in which they came, the first ``after`` left out."""
@@ -315,10 +317,19 @@ class Gateway:
         """
         grown = [node for node in self._nodes if self._saved_uptimes.get(node.node_id) != node.uptime_s]
         uptimes = {node.node_id: node.uptime_s for node in grown}
-        gone = self._ledger.stale(self._clock.wall() - self._policy.keep_results_s, self._policy.keep_results)
+        gone = self._stale()
         await self._journal.checkpoint(grown, gone, self._ledger.unshown(gone))
         self._saved_uptimes.update(uptimes)
         self._ledger.forget(gone)
+        while gone := self._stale():
+            # Requests come in between: to forget ten thousand jobs at once would hold them up for a tenth of a second.
+            await asyncio.sleep(0)
+            await self._journal.checkpoint((), gone, self._ledger.unshown(gone))
+            self._ledger.forget(gone)
+
+    def _stale(self) -> list[JobRecord]:
+        before = self._clock.wall() - self._policy.keep_results_s
+        return self._ledger.stale(before, self._policy.keep_results, FORGOTTEN_AT_ONCE)
 
     def dismiss(self) -> None:
         """Wake all who wait for answers, and let nobody wait from now on."""

@@ -8,8 +8,9 @@ from typing import NamedTuple, Protocol
 
 from node.domain.ids import NodeId
 from node.domain.secret import Secret
-from node.sandbox.ledger import Answer, Claim, Counts, JobRecord
+from node.sandbox.jobs import Answer, Claim, JobRecord
 from node.sandbox.nodes import NodeRecord
+from node.sandbox.sums import Counts
 
 
 class Lease(NamedTuple):

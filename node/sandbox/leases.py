@@ -38,11 +38,11 @@ class Leases:
         lease = self._holders.get(job)
         return lease[0] if lease else None
 
-    def end(self, job: JobId) -> None:
-        """End the lease of a job, if there is one."""
+    def end(self, job: JobId) -> NodeId | None:
+        """End the lease of a job; the node that held it, None when there was no lease."""
         lease = self._holders.pop(job, None)
         if lease is None:
-            return
+            return None
         node = lease[0]
         held = self._of[node]
         del held[job]
@@ -51,6 +51,7 @@ class Leases:
         if len(self._deadlines) > 64 and len(self._deadlines) > 4 * len(self._holders):
             self._deadlines = [(until, job) for job, (_, until) in self._holders.items()]
             heapq.heapify(self._deadlines)
+        return node
 
     def give_up(self, node: NodeId) -> list[JobId]:
         """End all leases of a node; the jobs, in the order in which they were leased."""
@@ -63,13 +64,13 @@ class Leases:
         """Whether a deadline has passed: cheap, for every poll."""
         return bool(self._deadlines) and self._deadlines[0][0] <= now
 
-    def expired(self, now: float) -> list[JobId]:
-        """End all leases whose time is over; their jobs, earliest deadline first."""
+    def expired(self, now: float) -> list[tuple[JobId, NodeId]]:
+        """End all leases whose time is over; their jobs and nodes, earliest deadline first."""
         over = []
         while self.due(now):
             until, job = heapq.heappop(self._deadlines)
             lease = self._holders.get(job)
             if lease is not None and lease[1] == until:
                 self.end(job)
-                over.append(job)
+                over.append((job, lease[0]))
         return over

@@ -1,144 +1,35 @@
-"""What became of every job, and the sums that a run is judged by."""
+"""What became of every job."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import islice, takewhile
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final
 
 from node.domain.ids import JobId, NodeId
-from node.domain.secret import Secret
-from node.sandbox.broker import Ticket
+from node.sandbox.archive import BLOCK, Archive
+from node.sandbox.job_rows import encode
+from node.sandbox.jobs import Answer, Claim, HowEnded, JobRecord, JobState, Receipt, Received
+from node.sandbox.sums import Counts, Status
 
-Status = Literal["success", "error"]
-
-
-class Claim(NamedTuple):
-    """A job was handed to a node; ``at`` is Unix time in seconds."""
-
-    node: NodeId
-    at: float
-
-
-class Answer(NamedTuple):
-    """The one result that was accepted; ``at`` is Unix time in seconds, ``result`` the JSON of a `ResultBody`."""
-
-    node: NodeId
-    at: float
-    status: Status
-    model_name: str
-    result: bytes
-
-
-@dataclass(slots=True, eq=False)
-class JobRecord:
-    """One job. ``seq`` counts submissions from 1; ``submitted_at`` is Unix time in seconds."""
-
-    job_id: JobId
-    seq: int
-    model: str
-    api_key: Secret
-    submitted_at: float
-    body: bytes = field(repr=False)
-    """The JSON of its `JobData`, ready to be handed out; empty once there is an answer."""
-    claims: list[Claim] = field(default_factory=list)
-    answer: Answer | None = field(default=None, repr=False)
-    refused: int = 0
-    """Results that came after the answer."""
-    returned_at: float = -math.inf
-    """Monotonic time at which it was last queued again."""
-
-    @property
-    def ticket(self) -> Ticket:
-        """Its place in the queue."""
-        return Ticket(self.job_id, self.model, self.seq)
-
-    def claimed_by(self, node: NodeId) -> bool:
-        """Whether the job was ever handed to this node."""
-        return any(claim.node == node for claim in self.claims)
-
-    def row(self) -> dict[str, Any]:
-        """The job for a report: no prompt, no answer, no key."""
-        answer = self.answer
-        return {
-            "job_id": self.job_id,
-            "seq": self.seq,
-            "model": self.model,
-            "submitted_at": self.submitted_at,
-            "claims": [{"node": claim.node, "at": claim.at} for claim in self.claims],
-            "accepted": None
-            if answer is None
-            else {"node": answer.node, "at": answer.at, "status": answer.status, "model_name": answer.model_name},
-            "refused": self.refused,
-        }
-
-
-@dataclass(slots=True)
-class Counts:
-    """Sums over jobs, those included that have been forgotten."""
-
-    submitted: int = 0
-    claimed: int = 0
-    """Jobs handed out at least once."""
-    claims: int = 0
-    """Times that a job was handed out."""
-    returned: int = 0
-    """Times that a job was queued again: its lease ran out or was given up."""
-    succeeded: int = 0
-    failed: int = 0
-    duplicates_refused: int = 0
-    """Results for jobs that had their answer."""
-    unknown_results: int = 0
-    """Results for jobs that are unknown, or unknown to their sender."""
-
-    def add(self, job: JobRecord) -> None:
-        """Count what a job's record shows."""
-        self.submitted += 1
-        self.claims += len(job.claims)
-        self.claimed += bool(job.claims)
-        if job.answer is not None:
-            self.count(job.answer.status)
-
-    def count(self, status: Status) -> None:
-        """Count an accepted result."""
-        if status == "success":
-            self.succeeded += 1
-        else:
-            self.failed += 1
-
-
-class Totals(NamedTuple):
-    """The ledger at one moment. Always: ``submitted == pending + leased + accepted``.
-
-    ``redelivered`` are claims beyond a job's first, ``points`` what all nodes have earned together. ``lost`` are jobs
-    that were claimed, have no answer, are not queued and not leased: a defect of the gateway, if there is any.
-    """
-
-    submitted: int
-    claimed: int
-    claims: int
-    redelivered: int
-    returned: int
-    accepted: int
-    succeeded: int
-    failed: int
-    pending: int
-    leased: int
-    lost: int
-    duplicates_refused: int
-    unknown_results: int
-    points: float
+MAX_BLOCKS: Final = 64
+"""Blocks of numbers that are looked through for one page of rows."""
 
 
 class Ledger:
-    """All jobs by id, oldest first. Answered ones are forgotten when they are old, and stay in the sums."""
+    """All jobs by id, oldest first. Answered ones are forgotten when they are old, and stay in the sums.
 
-    def __init__(self) -> None:
+    Of up to ``keep_rows`` forgotten jobs the rows are kept for `pages`.
+    """
+
+    def __init__(self, keep_rows: int = 0) -> None:
         self.counts = Counts()
         self._forgotten = Counts()
+        self._archive = Archive(keep_rows)
         self._jobs: dict[JobId, JobRecord] = {}
+        self._blocks: dict[int, dict[int, JobRecord]] = {}
         self._answered: dict[JobId, JobRecord] = {}
         self._open_claimed: dict[JobId, JobRecord] = {}
         self._last_seq = 0
@@ -153,8 +44,8 @@ class Ledger:
         self._forgotten = forgotten
         self.counts = replace(forgotten)
         for job in records:
-            self._jobs[job.job_id] = job
-            self.counts.add(job)
+            self.take_up(job)
+            _add(self.counts, job)
             if job.claims and job.answer is None:
                 self._open_claimed[job.job_id] = job
         self._last_seq = max([self.counts.submitted, *(job.seq for job in records[-1:])])
@@ -168,17 +59,22 @@ class Ledger:
 
     @property
     def accepted(self) -> int:
-        """How many jobs have an answer."""
+        """How many results were accepted."""
         return self.counts.succeeded + self.counts.failed
 
     @property
-    def unanswered(self) -> int:
-        """How many jobs have none."""
-        return self.counts.submitted - self.accepted
+    def dropped_rows(self) -> int:
+        """How many forgotten jobs have no row any more."""
+        return self._archive.dropped
+
+    def take_up(self, job: JobRecord) -> None:
+        """Know a job from now on, without counting it."""
+        self._jobs[job.job_id] = job
+        self._blocks.setdefault(job.seq // BLOCK, {})[job.seq] = job
 
     def submitted(self, job: JobRecord) -> None:
-        """Take up a new job."""
-        self._jobs[job.job_id] = job
+        """Take up a new job, and count it."""
+        self.take_up(job)
         self.counts.submitted += 1
 
     def claimed(self, job: JobRecord, claim: Claim) -> None:
@@ -188,6 +84,12 @@ class Ledger:
         job.claims.append(claim)
         if job.answer is None:
             self._open_claimed[job.job_id] = job
+
+    def lease_ended(self, job_id: JobId, node: NodeId, how: HowEnded, at: float) -> None:
+        """The node's lease of a job ended at this Unix time; the job may have been forgotten."""
+        job = self._jobs.get(job_id)
+        if job is not None:
+            job.lease_ended(node, how, at)
 
     def returned(self, job_id: JobId, now: float) -> JobRecord:
         """A known job is queued again; ``now`` is monotonic time in seconds. Its record."""
@@ -210,24 +112,43 @@ class Ledger:
         self._open_claimed.pop(job.job_id, None)
         self._answered[job.job_id] = job
 
-    def refused(self, job: JobRecord) -> None:
+    def answered_again(self, job: JobRecord, answer: Answer) -> None:
+        """The result of a job that has one was accepted: a bug of the gateway. The former one is noted beside it."""
+        former = job.answer
+        if former is not None:
+            job.note(Received(former.node, former.at, "accepted", former.status))
+        job.answer = answer
+        self.counts.count(answer.status)
+
+    def refused(self, job: JobRecord, received: Received) -> None:
         """A result came after the answer."""
         job.refused += 1
+        job.note(received)
         self.counts.duplicates_refused += 1
 
-    def unknown(self) -> None:
+    def unknown(self, job: JobRecord | None, node: NodeId, at: float, status: Status) -> None:
         """A result came for a job that its sender cannot know."""
         self.counts.unknown_results += 1
+        if job is not None:
+            self.noted(job, node, at, "unclaimed", status)
 
-    def stale(self, before: float, keep: int) -> list[JobRecord]:
-        """The answered jobs to forget, oldest first: answered before this Unix time, or those beyond ``keep`` jobs."""
+    def noted(self, job: JobRecord, node: NodeId, at: float, receipt: Receipt, status: Status) -> None:
+        """A result came and counts nowhere."""
+        job.note(Received(node, at, receipt, status))
+
+    def stale(self, before: float, keep: int, most: int) -> list[JobRecord]:
+        """Answered jobs to forget, oldest first, up to ``most``.
+
+        They were answered before this Unix time, or are those beyond ``keep`` jobs.
+        """
         surplus = len(self._answered) - keep
 
         def is_stale(place: tuple[int, JobRecord]) -> bool:
             index, job = place
             return index < surplus or (job.answer is not None and job.answer.at < before)
 
-        return [job for _, job in takewhile(is_stale, enumerate(self._answered.values()))]
+        oldest = islice(self._answered.values(), most)
+        return [job for _, job in takewhile(is_stale, enumerate(oldest))]
 
     def unshown(self, gone: Sequence[JobRecord] = ()) -> Counts:
         """The part of the sums that no record shows once these are gone: what a journal keeps beside the records."""
@@ -238,21 +159,61 @@ class Ledger:
             unknown_results=self.counts.unknown_results,
         )
         for job in gone:
-            sums.add(job)
+            _add(sums, job)
         return sums
 
     def forget(self, gone: Sequence[JobRecord]) -> None:
         """Drop answered jobs; they stay in the sums."""
         self._forgotten = self.unshown(gone)
         for job in gone:
+            self._archive.put(job.seq, encode(job, "answered"))
             del self._jobs[job.job_id]
             del self._answered[job.job_id]
+            block = self._blocks[job.seq // BLOCK]
+            del block[job.seq]
+            if not block:
+                del self._blocks[job.seq // BLOCK]
 
     def lost(self, is_held: Callable[[JobId], bool]) -> int:
         """How many jobs were claimed, have no answer, and for which ``is_held`` (queued or leased) is false."""
         return sum(not is_held(job_id) for job_id in self._open_claimed)
 
-    def rows(self, after_seq: int, limit: int) -> list[dict[str, Any]]:
-        """Up to ``limit`` jobs for a report, those numbered above ``after_seq``, oldest first."""
-        later: Iterator[JobRecord] = (job for job in self._jobs.values() if job.seq > after_seq)
-        return [job.row() for job in islice(later, limit)]
+    def rows(self, after_seq: int, limit: int, state: Callable[[JobRecord], JobState]) -> list[dict[str, Any]]:
+        """Up to ``limit`` jobs for a report, those numbered above ``after_seq``, lowest first; forgotten ones are none."""
+        return [job.row(state(job)) for job in islice(self._known_after(after_seq), limit)]
+
+    def page(
+        self, after_seq: int, limit: int, state: Callable[[JobRecord], JobState]
+    ) -> tuple[list[bytes], int | None]:
+        """Up to ``limit`` rows (see `node.sandbox.job_rows`) of jobs numbered above ``after_seq``, lowest first.
+
+        The second part is where the next page begins, None after the last job. Each job is in one page, also when it
+        is forgotten between two of them. A page may be short, even empty: `MAX_BLOCKS` blocks are looked through.
+        """
+        rows: list[bytes] = []
+        first = (after_seq + 1) // BLOCK
+        for number in range(first, first + MAX_BLOCKS):
+            if number * BLOCK > self._last_seq:
+                return rows, None
+            kept, known = self._archive.block(number), self._blocks.get(number, {})
+            for seq in sorted(seq for seq in (*kept, *known) if seq > after_seq):
+                if len(rows) == limit:
+                    return rows, after_seq
+                job = known.get(seq)
+                rows.append(kept[seq] if job is None else encode(job, state(job)))
+                after_seq = seq
+        return rows, max(after_seq, (first + MAX_BLOCKS) * BLOCK - 1)
+
+    def _known_after(self, after_seq: int) -> Iterator[JobRecord]:
+        for number in sorted(number for number in self._blocks if number >= (after_seq + 1) // BLOCK):
+            block = self._blocks[number]
+            yield from (block[seq] for seq in sorted(block) if seq > after_seq)
+
+
+def _add(sums: Counts, job: JobRecord) -> None:
+    """Count what a job's record shows."""
+    sums.submitted += not math.isnan(job.submitted_at)
+    sums.claims += len(job.claims)
+    sums.claimed += bool(job.claims)
+    if job.answer is not None:
+        sums.count(job.answer.status)

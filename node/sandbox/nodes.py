@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,8 @@ class Nodes:
         self._policy = policy
         self._pepper = pepper.reveal().encode()
         self._records: dict[NodeId, NodeRecord] = {}
+        self._offering: dict[str, OrderedDict[NodeId, NodeRecord]] = {}
+        """By model the nodes in session that offer it, those seen last at the end."""
 
     def __iter__(self) -> Iterator[NodeRecord]:
         return iter(self._records.values())
@@ -48,6 +51,8 @@ class Nodes:
         """Take a record from the journal; the time that the gateway was away counts as no uptime."""
         record.last_seen = now
         self._records[record.node_id] = record
+        if record.registered:
+            self._enlist(record)
 
     def find(self, node_id: NodeId) -> NodeRecord | None:
         """The node of this id, if it is known."""
@@ -93,22 +98,31 @@ class Nodes:
         if not self._policy.open_registration and node_id not in self._policy.node_secrets:
             raise SecretDenied("the node is not on the list")
         record = self._records.get(node_id) or self._add(node_id)
-        if record.registered:
-            self.seen(record, now)
+        self.seen(record, now)
         record.registered = True
         record.version = version
-        record.last_seen = now
+        self._enlist(record)
         return record
+
+    def offer(self, record: NodeRecord, models: tuple[str, ...]) -> None:
+        """The node offers these models from now on."""
+        self._delist(record)
+        record.models = models
+        if record.registered:
+            self._enlist(record)
 
     def leave(self, record: NodeRecord, now: float) -> None:
         """Take the node out of session."""
         self.seen(record, now)
         record.registered = False
+        self._delist(record)
 
     def seen(self, record: NodeRecord, now: float) -> None:
         """Note a sign of life. A gap counts as uptime, up to one lease: a node that is full does not poll."""
         if record.registered:
             record.uptime_s += min(max(0.0, now - record.last_seen), self._policy.lease_s)
+            for model in record.models:
+                self._offering[model].move_to_end(record.node_id)
         record.last_seen = now
 
     def points(self, record: NodeRecord) -> float:
@@ -124,8 +138,10 @@ class Nodes:
         return (record for record in self if self.is_active(record, now))
 
     def another_offers(self, model: str, without: Sequence[NodeId], now: float) -> bool:
-        """Whether an active node that is none of ``without`` offers this model."""
-        return any(model in record.models and record.node_id not in without for record in self.active(now))
+        """Whether an active node that is none of ``without`` offers this model. Costs the length of ``without``."""
+        offering = reversed(self._offering.get(model, {}).values())
+        latest = next((record for record in offering if record.node_id not in without), None)
+        return latest is not None and self.is_active(latest, now)
 
     def row(self, record: NodeRecord, now: float) -> dict[str, Any]:
         """The node for a report: no secret."""
@@ -144,6 +160,20 @@ class Nodes:
     def _add(self, node_id: NodeId) -> NodeRecord:
         record = self._records[node_id] = NodeRecord(node_id)
         return record
+
+    def _enlist(self, record: NodeRecord) -> None:
+        for model in record.models:
+            offering = self._offering.setdefault(model, OrderedDict())
+            offering[record.node_id] = record
+            offering.move_to_end(record.node_id)
+
+    def _delist(self, record: NodeRecord) -> None:
+        for model in record.models:
+            offering = self._offering.get(model)
+            if offering is not None:
+                offering.pop(record.node_id, None)
+                if not offering:
+                    del self._offering[model]
 
     def _proof(self, node_id: NodeId, secret: Secret) -> str:
         text = f"{node_id}\0{secret.reveal()}".encode()

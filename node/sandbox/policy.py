@@ -17,6 +17,7 @@ from node.domain.errors import InputFault, InvalidInput
 from node.domain.ids import AccountId, NodeId
 from node.domain.secret import Secret
 from node.protocol.routes import Step
+from node.sandbox.bugs import Bug
 
 
 def _to_secret(value: object) -> Secret:
@@ -176,6 +177,8 @@ class SandboxPolicy:
     """How long an answered job is remembered: its result to be fetched, duplicates to be refused."""
     keep_results: int = 100_000
     """Answered jobs that are remembered at most."""
+    keep_rows: int = 0
+    """Forgotten jobs whose rows are kept for ``/sandbox/jobs``, compressed: for an audit of a run that is longer."""
     max_request_bytes: int = 16 * 1024 * 1024
     """A longer body is answered 413."""
     max_pending: int = 100_000
@@ -188,12 +191,20 @@ class SandboxPolicy:
     """How long requests under way may take when the server stops."""
     checkpoint_s: float = 10.0
     """How often uptimes are saved and old results forgotten."""
+    rate_per_s: float | None = None
+    """Jobs that are handed out a second at most, evenly; None: as many as there are."""
+    latency_s: float = 0.0
+    """What every request takes longer."""
     seed: int | None = None
-    """Of the feeder and the faults; None: another one each time."""
+    """Of the feeder, the faults and the bugs; None: another one each time."""
     workload: WorkloadPolicy | None = None
     faults: tuple[FaultRule, ...] = ()
+    bugs: tuple[Bug, ...] = ()
+    """What the gateway itself does wrong."""
 
     def __post_init__(self) -> None:
+        if (self.rate_per_s is not None and self.rate_per_s < 0) or self.latency_s < 0 or self.keep_rows < 0:
+            raise ValueError("rate_per_s, latency_s and keep_rows are not negative")
         if self.lease_s <= 0 or self.token_lifetime_s <= 0 or self.checkpoint_s <= 0:
             raise ValueError("lease_s, token_lifetime_s and checkpoint_s are above 0")
         if not 0 <= self.port <= 65535:

@@ -7,14 +7,12 @@ import asyncio
 from node.domain.errors import StorageError
 from node.domain.ids import JobId
 from node.domain.secret import Secret
-from node.ports.clock import Clock
 from node.protocol.messages import ResultUpdate
 from node.runtime.signals import Signal
-from node.runtime.tasks import TaskOwner
-from node.sandbox.broker import Broker
-from node.sandbox.journal import Journal
+from node.sandbox.ground import Ground
+from node.sandbox.jobs import Answer, JobRecord, Received
 from node.sandbox.leases import Leases
-from node.sandbox.ledger import Answer, JobRecord, Ledger
+from node.sandbox.ledger import Ledger
 from node.sandbox.nodes import NodeRecord
 from node.sandbox.refusals import AlreadyAnswered, ResultMismatch, UnknownJob
 
@@ -27,15 +25,13 @@ class Settlement:
     gets another try.
     """
 
-    def __init__(
-        self, ledger: Ledger, leases: Leases, broker: Broker, journal: Journal, clock: Clock, tasks: TaskOwner
-    ) -> None:
+    def __init__(self, ground: Ground, *, ledger: Ledger, leases: Leases) -> None:
         self._ledger = ledger
         self._leases = leases
-        self._broker = broker
-        self._journal = journal
-        self._clock = clock
-        self._tasks = tasks
+        self._broker = ground.broker
+        self._journal = ground.journal
+        self._clock = ground.clock
+        self._tasks = ground.tasks
         self._under_way: dict[JobId, asyncio.Task[StorageError | None]] = {}
         self._awaited: dict[JobId, Signal] = {}
         self._closed = False
@@ -54,20 +50,14 @@ class Settlement:
             StorageUnavailable: it cannot be written down; nothing is changed.
         """
         job = self._ledger.find(update.job_id)
-        if job is None or not job.claimed_by(node.node_id):
-            self._ledger.unknown()
+        if job is None or not self._may_answer(job, node):
+            self._ledger.unknown(job, node.node_id, self._clock.wall(), update.status)
             raise UnknownJob("this job was never handed to this node")
-        if Secret(update.api_key) != job.api_key:
+        if not _has_key(job, update):
+            self._ledger.noted(job, node.node_id, self._clock.wall(), "mismatch", update.status)
             raise ResultMismatch("the api_key is not the job's")
         await self._settled(job)
-        if job.answer is not None:
-            self._ledger.refused(job)
-            raise AlreadyAnswered("a result was submitted already")
-        task = self._tasks.start(self._settle(job, node, update), name=f"settle-{job.job_id}")
-        self._under_way[job.job_id] = task
-        fault = await asyncio.shield(task)
-        if fault is not None:
-            raise fault
+        await self._take(job, node, update)
 
     async def wait(self, job: JobRecord, timeout_s: float) -> bool:
         """Wait until the job has an answer, the time is over or the gateway closes; whether it has one."""
@@ -85,23 +75,56 @@ class Settlement:
         while (task := self._under_way.get(job.job_id)) is not None:
             await asyncio.wait([task])
 
+    async def _take(self, job: JobRecord, node: NodeRecord, update: ResultUpdate) -> None:
+        """Take a result that is fit to be the job's, while no other one is being written down."""
+        if job.answer is not None:
+            self._ledger.refused(job, Received(node.node_id, self._clock.wall(), "duplicate", update.status))
+            raise AlreadyAnswered("a result was submitted already")
+        task = self._tasks.start(self._settle(job, node, update), name=f"settle-{job.job_id}")
+        self._under_way[job.job_id] = task
+        fault = await asyncio.shield(task)
+        if fault is not None:
+            raise fault
+
+    def _may_answer(self, job: JobRecord, node: NodeRecord) -> bool:
+        return job.claimed_by(node.node_id)
+
     async def _settle(self, job: JobRecord, node: NodeRecord, update: ResultUpdate) -> StorageError | None:
-        result = update.result.model_dump_json(exclude_none=True).encode()
-        answer = Answer(node.node_id, self._clock.wall(), update.status, update.model_name, result)
+        answer = self._answer(node, update)
         try:
             await self._journal.answered(job, answer, node)
         except StorageError as error:
             return error
         finally:
             del self._under_way[job.job_id]
-        if update.status == "success":
-            node.succeeded += 1
-        else:
-            node.failed += 1
-        self._leases.end(job.job_id)
+        self._credit(job, node, answer)
         self._ledger.answered(job, answer)
         signal = self._awaited.pop(job.job_id, None)
         if signal is not None:
             signal.set()
-        await self._broker.settle(job.job_id)
+        await self._conclude(job, answer.at)
         return None
+
+    def _answer(self, node: NodeRecord, update: ResultUpdate) -> Answer:
+        """What is stored of a result."""
+        result = update.result.model_dump_json(exclude_none=True).encode()
+        return Answer(node.node_id, self._clock.wall(), update.status, update.model_name, result)
+
+    def _credit(self, job: JobRecord, node: NodeRecord, answer: Answer) -> None:
+        """Count the result for its node: a success earns points."""
+        if answer.status == "success":
+            node.succeeded += 1
+            job.credits = (*job.credits, node.node_id)
+        else:
+            node.failed += 1
+
+    async def _conclude(self, job: JobRecord, at: float) -> None:
+        """Nobody shall work on the job any more; ``at`` is Unix time in seconds."""
+        holder = self._leases.end(job.job_id)
+        if holder is not None:
+            self._ledger.lease_ended(job.job_id, holder, "answered", at)
+        await self._broker.settle(job.job_id)
+
+
+def _has_key(job: JobRecord, update: ResultUpdate) -> bool:
+    return Secret(update.api_key) == job.api_key

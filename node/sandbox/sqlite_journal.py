@@ -13,9 +13,10 @@ from node.domain.errors import StorageUnavailable
 from node.domain.ids import JobId, NodeId
 from node.domain.secret import Secret
 from node.runtime.database import Database
+from node.sandbox.jobs import Answer, Claim, JobRecord
 from node.sandbox.journal import Lease, Recorded
-from node.sandbox.ledger import Answer, Claim, Counts, JobRecord
 from node.sandbox.nodes import NodeRecord
+from node.sandbox.sums import Counts
 
 _Statement: TypeAlias = tuple[str, Sequence[Any]]
 
@@ -100,7 +101,7 @@ class SqliteJournal:
 
     async def claimed(self, job: JobRecord, claim: Claim, until: float) -> None:
         """See `Journal.claimed`."""
-        claims = json.dumps([*job.claims, claim])
+        claims = json.dumps([(claimed.node, claimed.at) for claimed in (*job.claims, claim)])
         await self._database.write((_CLAIM, (claims, claim.node, until, job.seq)))
 
     async def answered(self, job: JobRecord, answer: Answer, node: NodeRecord) -> None:
@@ -171,8 +172,9 @@ def _read_node(row: tuple[Any, ...]) -> NodeRecord:
 def _read_jobs(rows: Iterable[tuple[Any, ...]]) -> tuple[list[JobRecord], list[Lease]]:
     jobs: list[JobRecord] = []
     leases: list[Lease] = []
-    for seq, job_id, model, api_key, submitted_at, body, claims, holder, until, *answer in rows:
-        answered_by, answered_at, status, model_name, result = answer
+    for seq, job_id, model, api_key, submitted_at, body, claims, holder, until, *answered in rows:
+        answered_by, answered_at, status, model_name, result = answered
+        answer = None if status is None else Answer(NodeId(answered_by), answered_at, status, model_name, result)
         job = JobRecord(
             job_id=JobId(job_id),
             seq=seq,
@@ -181,7 +183,8 @@ def _read_jobs(rows: Iterable[tuple[Any, ...]]) -> tuple[list[JobRecord], list[L
             submitted_at=submitted_at,
             body=body or b"",
             claims=[Claim(NodeId(node), at) for node, at in json.loads(claims)],
-            answer=None if status is None else Answer(NodeId(answered_by), answered_at, status, model_name, result),
+            answer=answer,
+            credits=(answer.node,) if answer is not None and answer.status == "success" else (),
         )
         jobs.append(job)
         if holder is not None and job.answer is None:

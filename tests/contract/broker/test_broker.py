@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from node.domain.ids import JobId
 from node.sandbox.broker import Broker, MemoryBroker, Ticket
+from node.sandbox.buggy.parts import BuggyBroker
+from node.sandbox.bugs import Bugs
 
-ADAPTERS: dict[str, Callable[[], Broker]] = {"memory": MemoryBroker}
+ADAPTERS: dict[str, Callable[[], Broker]] = {
+    "memory": MemoryBroker,
+    "with no bug planted": lambda: BuggyBroker(MemoryBroker(), Bugs([], random.Random(1))),
+}
 
 
 def ticket(seq: int, model: str = "m") -> Ticket:
@@ -117,3 +123,14 @@ async def test_a_settled_job_may_be_published_anew(broker: Broker) -> None:
     await broker.settle(JobId("job-2"))
     await broker.publish(ticket(2))
     assert await drained(broker, "m") == [1, 2, 3]
+
+
+async def test_jobs_that_come_back_by_the_thousand_are_handed_out_in_order(broker: Broker) -> None:
+    for seq in range(1, 5001):
+        await broker.publish(ticket(seq))
+    taken = [await broker.claim(["m"], all_fit) for _ in range(4000)]
+    random.Random(1).shuffle(taken)
+    for back in taken:
+        await broker.requeue(back or ticket(0))
+    assert await broker.claim(["m"], lambda job: int(job.removeprefix("job-")) < 2000) == ticket(2000)
+    assert await drained(broker, "m") == [seq for seq in range(1, 5001) if seq != 2000]

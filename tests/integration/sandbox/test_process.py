@@ -18,6 +18,8 @@ import pytest
 from node.domain.errors import SandboxFailed
 from node.domain.events import Crash
 from node.runtime.tasks import TaskOwner
+from node.sandbox.bugs import parse_bugs
+from node.sandbox.job_rows import decode
 from node.sandbox.policy import FaultKind, FaultRule, Prompt, SandboxPolicy, WorkloadPolicy, dump_policy
 from node.sandbox.process import SandboxProcess
 from tests.integration.sandbox.test_server import CHAT, JOB, KEY, answer, calling, enter
@@ -77,6 +79,27 @@ async def test_a_child_serves_feeds_and_ends_in_a_session_of_its_own() -> None:
     assert await process.wait() == 0
     assert await process.stop() == 0
     assert not is_listening(process.handshake.url)
+
+
+async def test_bugs_limits_and_the_end_of_tokens_reach_the_process() -> None:
+    policy = SandboxPolicy(bugs=parse_bugs(["lose-result"]), rate_per_s=1000, lease_s=1)
+    async with child(policy) as (process, client):
+        control = {"x-control-token": process.handshake.control_token.reveal()}
+        token = (await client.post("/worker/register_node", json={"node_url": "a"})).json()["access_token"]
+        bearer = {"authorization": f"Bearer {token}"}
+        await client.post("/worker/update_models", json={"node_url": "a", "models": ["m"]}, headers=bearer)
+        job = {"model": "m", "messages": [], "max_output": 1}
+        await client.post("/submit_job", json=job, headers={"api_key": "k"})
+        data = (await client.get("/worker/get_job", headers=bearer)).json()["job_data"]
+        result = {"job_id": data["job_id"], "api_key": "k", "model_name": "m", "status": "success"}
+        content = {**result, "result": {"message": {"content": "x"}}}
+        assert (await client.post("/worker/update_result", json=content, headers=bearer)).status_code == 200
+        page = (await client.get("/sandbox/jobs", headers=control)).json()
+        row = decode(page["rows"][0])
+        assert (row.state, [answer.receipt for answer in row.answers]) == ("lost", ["dropped"])
+        assert (await client.get("/sandbox/limits", headers=control)).json()["rate_per_s"] == 1000
+        assert (await client.post("/sandbox/expire_tokens", headers=control)).status_code == 200
+        assert (await client.get("/worker/get_job", headers=bearer)).status_code == 401
 
 
 async def test_its_stop_answers_who_waits() -> None:

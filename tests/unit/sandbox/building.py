@@ -17,8 +17,8 @@ from node.protocol.messages import AnswerMessage, InputMessage, JobRequest, Resu
 from node.sandbox.assembly import Sandbox, Surroundings, sandbox
 from node.sandbox.broker import MemoryBroker
 from node.sandbox.gateway import Gateway
+from node.sandbox.jobs import JobRecord
 from node.sandbox.journal import Journal, NullJournal, Recorded
-from node.sandbox.ledger import JobRecord
 from node.sandbox.nodes import NodeRecord
 from node.sandbox.policy import SandboxPolicy
 from tests.support.virtual_time import VirtualClock

@@ -13,7 +13,12 @@ from tests.unit.sandbox.building import JOB, a_sandbox, enter, wire_result
     ("method", "path"),
     [
         ("GET", "ledger"),
+        ("GET", "jobs"),
         ("GET", "nodes"),
+        ("POST", "expire_tokens"),
+        ("GET", "limits"),
+        ("POST", "limits"),
+        ("GET", "bugs"),
         ("GET", "feeder"),
         ("POST", "feeder"),
         ("GET", "faults"),
@@ -108,3 +113,22 @@ async def test_faults_are_switched_from_outside() -> None:
         assert report == {"rules": [{"step": "ping", "kind": "status", "matched": 4, "fired": 2}]}
         assert (await control.post("/sandbox/faults", {"rules": []})).json == {"rules": []}
         assert (await control.post("/sandbox/faults", {"rules": [{"step": "ping", "kind": "boom"}]})).status == 422
+
+
+@in_virtual_time
+async def test_all_sessions_are_ended_at_once() -> None:
+    async with a_sandbox() as (_, client):
+        nodes = [await enter(client, name) for name in "abc"]
+        await client.with_key().post("/submit_job", JOB)
+        job = (await nodes[0].get("/worker/get_job")).json["job_data"]
+        assert (await client.with_control().post("/sandbox/expire_tokens", {})).json == {"status": "ok"}
+        assert [(await node.get("/worker/get_job")).status for node in nodes] == [401] * 3
+        renewed = await enter(client, "a")
+        assert (await renewed.get("/worker/get_job")).status == 200
+        assert (await renewed.post("/worker/update_result", wire_result(job))).status == 200
+
+
+@in_virtual_time
+async def test_a_gateway_without_bugs_tells_of_none() -> None:
+    async with a_sandbox() as (_, client):
+        assert (await client.with_control().get("/sandbox/bugs")).json == {"bugs": []}

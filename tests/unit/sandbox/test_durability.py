@@ -11,11 +11,12 @@ from node.domain.errors import StorageUnavailable
 from node.domain.ids import NodeId
 from node.domain.secret import Secret
 from node.runtime.signals import Signal
+from node.sandbox.jobs import Answer, Claim, JobRecord
 from node.sandbox.journal import NullJournal
-from node.sandbox.ledger import Answer, Claim, Counts, JobRecord
 from node.sandbox.nodes import NodeRecord
 from node.sandbox.policy import SandboxPolicy
 from node.sandbox.refusals import AlreadyAnswered
+from node.sandbox.sums import Counts
 from tests.support.virtual_time import in_virtual_time
 from tests.unit.sandbox.building import KEY, a_gateway, join, result, submit
 

@@ -51,6 +51,22 @@ async def test_a_token_ends_on_time_whether_it_was_seen_before_or_not() -> None:
 
 
 @in_virtual_time
+async def test_all_tokens_may_be_ended_at_once_and_new_ones_are_good_at_the_same_moment() -> None:
+    issuer, other = an_issuer(), an_issuer()
+    seen, unseen = issuer.grant(NODE), other.grant(NODE)
+    issuer.expire_all()
+    new = issuer.grant(NODE)
+    for old in (seen, unseen):
+        with pytest.raises(TokenDenied, match="expired"):
+            issuer.holder(old)
+    assert issuer.holder(new) == NODE
+    issuer.expire_all()
+    with pytest.raises(TokenDenied, match="expired"):
+        issuer.holder(new)
+    assert other.holder(new) == NODE
+
+
+@in_virtual_time
 async def test_forged_tokens_are_denied() -> None:
     issuer = an_issuer()
     good = issuer.grant(NODE)
@@ -75,7 +91,7 @@ async def test_tokens_that_have_expired_are_forgotten() -> None:
     for _ in range(5000):
         issuer.holder(issuer.grant(NODE))
         await asyncio.sleep(0.5)
-    assert len(issuer._verified) <= 1000
+    assert len(issuer._known) <= 1000
 
 
 @in_virtual_time
@@ -85,6 +101,6 @@ async def test_the_memory_of_verified_tokens_is_bounded() -> None:
         issuer = an_issuer()
         for _ in range(10):
             assert issuer.holder(issuer.grant(NODE)) == NODE
-            assert len(issuer._verified) <= 3
+            assert len(issuer._known) <= 3
         await asyncio.sleep(70)
         assert issuer.holder(issuer.grant(NODE)) == NODE

@@ -28,6 +28,7 @@ class ShiftedClock(SystemClock):
     """Wall time may jump: a restart after a while."""
 
     def __init__(self, shift_s: float = 0.0) -> None:
+        super().__init__()
         self._shift_s = shift_s
 
     def wall(self) -> float:

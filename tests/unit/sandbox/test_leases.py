@@ -16,8 +16,8 @@ def test_a_lease_has_a_holder_until_it_ends() -> None:
     leases = Leases()
     leases.grant(job(1), A, 10)
     assert leases.holder(job(1)) == A
-    leases.end(job(1))
-    leases.end(job(1))
+    assert leases.end(job(1)) == A
+    assert leases.end(job(1)) is None
     assert leases.holder(job(1)) is None
     assert len(leases) == 0
     assert leases.expired(100) == []
@@ -47,7 +47,7 @@ def test_leases_expire_in_the_order_of_their_deadlines() -> None:
     leases.grant(job(3), B, 20)
     assert not leases.due(9.9)
     assert leases.due(10)
-    assert leases.expired(20) == [job(2), job(3)]
+    assert leases.expired(20) == [(job(2), A), (job(3), B)]
     assert leases.holder(job(1)) == A
 
 
@@ -67,4 +67,4 @@ def test_deadlines_of_ended_leases_do_not_pile_up() -> None:
         leases.grant(job(number), A, 1e6 + number)
         leases.end(job(number))
     assert len(leases._deadlines) < 200
-    assert leases.expired(2e9) == [job(0)]
+    assert leases.expired(2e9) == [(job(0), A)]

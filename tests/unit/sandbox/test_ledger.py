@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from node.domain.ids import JobId, NodeId
 from node.domain.secret import Secret
 from node.sandbox.gateway import Gateway
-from node.sandbox.ledger import Answer, Claim, JobRecord, Ledger
+from node.sandbox.jobs import Answer, Claim, JobRecord, Received
+from node.sandbox.ledger import Ledger
 from node.sandbox.nodes import NodeRecord
 from node.sandbox.policy import SandboxPolicy
 from node.sandbox.refusals import AlreadyAnswered, NotRegistered, UnknownJob
@@ -47,7 +48,7 @@ def test_lost_are_claimed_unanswered_jobs_that_nobody_holds() -> None:
     ledger.answered(jobs[0], an_answer())
     assert ledger.lost(lambda _job: False) == 2
     assert ledger.lost(lambda job: job == "job-2") == 1
-    assert ledger.unanswered == 3
+    assert ledger.accepted == 1
 
 
 def test_rows_show_what_became_of_jobs_and_no_content() -> None:
@@ -56,21 +57,22 @@ def test_rows_show_what_became_of_jobs_and_no_content() -> None:
     ledger.submitted(job)
     ledger.claimed(job, Claim(NodeId("a"), 6.0))
     ledger.answered(job, Answer(NodeId("a"), 7.0, "error", "m2", b"hidden answer"))
-    ledger.refused(job)
-    rows = ledger.rows(0, 10)
+    ledger.refused(job, Received(NodeId("a"), 8.0, "duplicate", "error"))
+    rows = ledger.rows(0, 10, lambda _job: "answered")
     assert rows == [
         {
             "job_id": "j",
             "seq": 1,
             "model": "m",
             "submitted_at": 5.0,
+            "state": "answered",
             "claims": [{"node": "a", "at": 6.0}],
             "accepted": {"node": "a", "at": 7.0, "status": "error", "model_name": "m2"},
             "refused": 1,
         }
     ]
     assert "hidden" not in repr((rows, job))
-    assert ledger.rows(1, 10) == []
+    assert ledger.rows(1, 10, lambda _job: "answered") == []
 
 
 class Run:

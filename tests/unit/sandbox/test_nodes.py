@@ -4,7 +4,7 @@ import pytest
 
 from node.domain.ids import AccountId, NodeId
 from node.domain.secret import Secret
-from node.sandbox.nodes import Nodes
+from node.sandbox.nodes import NodeRecord, Nodes
 from node.sandbox.policy import KnownIdentity, SandboxPolicy
 from node.sandbox.refusals import SecretDenied
 from tests.unit.sandbox.building import SECRET
@@ -91,7 +91,7 @@ def test_a_clock_that_goes_back_takes_no_uptime_away() -> None:
 def test_a_node_is_active_while_it_shows_itself() -> None:
     nodes = Nodes(SandboxPolicy(active_s=30), SECRET)
     record = nodes.register(A, "", 0)
-    record.models = ("m",)
+    nodes.offer(record, ("m",))
     assert nodes.is_active(record, 30)
     assert not nodes.is_active(record, 31)
     assert nodes.another_offers("m", [B], 0)
@@ -101,3 +101,30 @@ def test_a_node_is_active_while_it_shows_itself() -> None:
     nodes.leave(record, 1)
     assert not nodes.is_active(record, 1)
     assert len(nodes) == 1
+
+
+def test_who_offers_a_model_is_known_without_looking_at_all_nodes() -> None:
+    nodes = Nodes(SandboxPolicy(active_s=30), SECRET)
+    records = [nodes.register(NodeId(f"n-{number}"), "", 0) for number in range(5)]
+    for record in records:
+        nodes.offer(record, ("m", "x"))
+    nodes.seen(records[1], 20)
+    nodes.seen(records[3], 25)
+    assert nodes.another_offers("m", [records[3].node_id], 50)
+    assert not nodes.another_offers("m", [records[3].node_id], 51)
+    assert not nodes.another_offers("m", [records[1].node_id, records[3].node_id], 50)
+    nodes.offer(records[3], ("x",))
+    assert not nodes.another_offers("m", [], 51)
+    assert nodes.another_offers("x", [], 51)
+    nodes.leave(records[3], 51)
+    assert not nodes.another_offers("x", [], 52)
+    nodes.register(records[3].node_id, "", 60)
+    assert nodes.another_offers("x", [], 61)
+
+
+def test_a_restored_node_offers_what_it_did() -> None:
+    nodes = Nodes(SandboxPolicy(active_s=30), SECRET)
+    nodes.restore(NodeRecord(A, models=("m",), registered=True), 0)
+    nodes.restore(NodeRecord(B, models=("n",)), 0)
+    assert nodes.another_offers("m", [], 1)
+    assert not nodes.another_offers("n", [], 1)
