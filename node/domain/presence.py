@@ -5,13 +5,13 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final, assert_never
 
-from node.domain.states import Hold, Life
+from node.domain.states import Hold, Life, SingleHash
 
 _PAUSES: Final = Hold.PAUSED | Hold.ENGINE | Hold.DISK | Hold.MEMORY | Hold.FAILURES | Hold.GPU_BUSY
 """What a person reads as "paused"."""
 
 
-class Presence(Enum):
+class Presence(SingleHash, Enum):
     """A node's condition in one word or two; `describe` says which it is when."""
 
     INITIALIZING = "initializing"
@@ -34,6 +34,9 @@ def describe(life: Life, holds: Hold, *, busy_slots: int, polling: bool) -> Pres
     and whatever else closes a gate are all "paused"; a poll is told only where nothing holds the node back.
     """
     match life:
+        case Life.RUNNING:
+            # First, since in a fleet at work all are.
+            return _describe_running(holds, busy_slots=busy_slots, polling=polling)
         case Life.NEW:
             return Presence.INITIALIZING
         case Life.STARTING:
@@ -44,8 +47,6 @@ def describe(life: Life, holds: Hold, *, busy_slots: int, polling: bool) -> Pres
             return Presence.DRAINING
         case Life.STOPPED:
             return Presence.SHUTDOWN
-        case Life.RUNNING:
-            return _describe_running(holds, busy_slots=busy_slots, polling=polling)
         case _:
             assert_never(life)
 
@@ -53,8 +54,10 @@ def describe(life: Life, holds: Hold, *, busy_slots: int, polling: bool) -> Pres
 def _describe_running(holds: Hold, *, busy_slots: int, polling: bool) -> Presence:
     if busy_slots:
         return Presence.PROCESSING
-    if holds & _PAUSES:
-        return Presence.PAUSED
-    if holds & Hold.BACK_OFF:
-        return Presence.BACKING_OFF
+    # Flags are members of which there is one each; to intersect them takes ten times as long as the rest of this.
+    if holds is not Hold.NOTHING:
+        if holds & _PAUSES:
+            return Presence.PAUSED
+        if holds & Hold.BACK_OFF:
+            return Presence.BACKING_OFF
     return Presence.CHECKING if polling else Presence.IDLE

@@ -27,6 +27,16 @@ class SessionCaller:
     that is sent again and again no new request.
     """
 
+    __slots__ = (
+        "_base_url",
+        "_kept_call",
+        "_kept_generation",
+        "_kept_request",
+        "_node_secret",
+        "_session",
+        "_transport",
+    )
+
     def __init__(self, transport: Transport, session: Session, base_url: str, node_secret: Secret) -> None:
         self._transport = transport
         self._session = session
@@ -42,8 +52,9 @@ class SessionCaller:
         if not session.usable:
             await session.ready()
             _require(still_wanted)
-        generation = session.generation
-        judged = call.judge(await self._exchange(call), _FRESH)
+        generation, token = session.generation, session.token
+        reply = await self._transport.exchange(self._request_now(call), call.timeout_s)
+        judged = call.judge(masked_reply(reply, self._node_secret, token), _FRESH)
         ruling = judged.verdict.ruling
         if ruling is Ruling.RENEW or ruling is Ruling.SESSION_LOST:
             return await self._call_again(call, generation, judged, still_wanted)
@@ -68,23 +79,24 @@ class SessionCaller:
             session.lose(verdict.reason)
         await session.deny(generation, verdict.reason)
         _require(still_wanted)
-        judged = call.judge(await self._exchange(call), _RENEWED)
+        token = session.token
+        reply = await self._transport.exchange(self._request_now(call), call.timeout_s)
+        judged = call.judge(masked_reply(reply, self._node_secret, token), _RENEWED)
         verdict = judged.verdict
         if verdict.ruling is Ruling.RENEW or verdict.ruling is Ruling.SESSION_LOST:
             session.lose(verdict.reason)
             raise SessionLost(verdict.reason)
         return judged
 
-    async def _exchange(self, call: Call[Any]) -> Reply:
+    def _request_now(self, call: Call[Any]) -> Request:
+        """The request with the present token: the last one, where it is the same."""
         session = self._session
-        token = session.token
         if call is self._kept_call and session.generation == self._kept_generation:
-            request = self._kept_request
-        else:
-            request = self._request(call, token)
-            if call.body is None:
-                self._kept_call, self._kept_generation, self._kept_request = call, session.generation, request
-        return masked_reply(await self._transport.exchange(request, call.timeout_s), self._node_secret, token)
+            return self._kept_request
+        request = self._request(call, session.token)
+        if call.body is None:
+            self._kept_call, self._kept_generation, self._kept_request = call, session.generation, request
+        return request
 
     def _request(self, call: Call[Any], token: Secret) -> Request:
         bearer = ("authorization", f"Bearer {token.reveal()}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
 from node.domain.errors import ProxyFailed, StepFailed, TokenUnreadable, TransportError, TryLater
@@ -38,6 +38,19 @@ def _nothing() -> None:
 
 class GatewayClient:
     """One node's `node.ports.membership.Membership` and `node.ports.calls.SessionCalls` at one gateway."""
+
+    __slots__ = (
+        "_announced",
+        "_caller",
+        "_deployment",
+        "_session",
+        "_spec",
+        "_steps",
+        "_stop",
+        "_surroundings",
+        "_timeouts",
+        "_transport",
+    )
 
     def __init__(
         self,
@@ -81,9 +94,10 @@ class GatewayClient:
         """See `Membership.lost`."""
         return self._session.lost
 
-    async def call(self, call: Call[J], still_wanted: Callable[[], bool] | None = None) -> J:
+    def call(self, call: Call[J], still_wanted: Callable[[], bool] | None = None) -> Coroutine[Any, Any, J]:
         """See `SessionCalls.call`."""
-        return await self._caller.call(call, still_wanted)
+        # Handed on, not awaited: a fleet's every request would pass through here once more, both ways.
+        return self._caller.call(call, still_wanted)
 
     async def check_secret(self) -> None:
         """See `Membership.check_secret`."""

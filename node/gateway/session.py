@@ -36,6 +36,24 @@ class Session:
     spoilt is repeated while the token is still good; any other failure of one loses the session.
     """
 
+    __slots__ = (
+        "_clock",
+        "_ends_at",
+        "_events",
+        "_machine",
+        "_node",
+        "_on_lost",
+        "_policy",
+        "_renew",
+        "_renewal",
+        "_task",
+        "_tasks",
+        "_timer",
+        "generation",
+        "lost",
+        "token",
+    )
+
     def __init__(
         self,
         node: NodeId,

@@ -53,6 +53,8 @@ def raise_for(verdict: Verdict) -> None:
 class StepRunner:
     """Runs a node's steps: each is tried until it succeeds, fails for good, or the policy ends it."""
 
+    __slots__ = ("_clock", "_events", "_node", "_policy", "_random")
+
     def __init__(self, node: NodeId, policy: RetryPolicy, clock: Clock, random: Random, events: EventSink) -> None:
         self._node = node
         self._policy = policy

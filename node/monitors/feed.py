@@ -29,11 +29,17 @@ class Feed:
         self._entries: deque[_Entry] = deque(maxlen=length)
         self._latest: dict[str, _Entry] = {}
 
+    def count(self, kind: str, now: float) -> bool:
+        """Count one more of this kind, if that is all that `add` would do: saves those the sentence who tell often."""
+        latest = self._latest.get(kind)
+        if latest is None or now >= latest.until:
+            return False
+        latest.more += 1
+        return True
+
     def add(self, kind: str, text: str, *, now: float, wall: float, is_trouble: bool = False) -> None:
         """Add a sentence, or count it; ``kind`` is one of few, ``now`` the loop's time, ``wall`` Unix time."""
-        latest = self._latest.get(kind)
-        if latest is not None and now < latest.until:
-            latest.more += 1
+        if self.count(kind, now):
             return
         entry = _Entry(wall, now + QUIET_S, text, is_trouble=is_trouble)
         self._latest[kind] = entry

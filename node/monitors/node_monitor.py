@@ -10,7 +10,7 @@ from typing import Any
 
 from node.domain import events as ev
 from node.domain.ids import NodeId
-from node.domain.presence import Presence
+from node.domain.presence import Presence, describe
 from node.domain.results import Points
 from node.domain.states import Life, Session
 from node.monitors.feed import Feed
@@ -127,7 +127,7 @@ class NodeMonitor:
 
     def _settle(self, stats: NodeStats) -> None:
         """Keep the count of presences, so that a snapshot need not visit every node."""
-        presence = stats.describe()
+        presence = describe(stats.life, stats.holds, busy_slots=stats.jobs_running, polling=stats.polling)
         if presence is not stats.presence:
             self._presences[stats.presence] -= 1
             self._presences[presence] += 1
@@ -214,8 +214,9 @@ class NodeMonitor:
         node = event.key.node
         stats = self._heard(node)
         self._free_slot(stats)
+        now = self._clock.monotonic()
         self._job_s.record(event.took_s)
-        self._jobs.mark(self._clock.monotonic())
+        self._jobs.mark(now)
         stats.add_job_time(event.took_s)
         if event.error:
             stats.tally.failed += 1
@@ -225,7 +226,8 @@ class NodeMonitor:
         else:
             stats.tally.succeed(event.executor)
             self._tally.succeed(event.executor)
-            self._tell("job done", f"{node}: job {event.key.job} done by {event.executor} in {event.took_s:.2f} s")
+            if not self._feed.count("job done", now):
+                self._tell("job done", f"{node}: job {event.key.job} done by {event.executor} in {event.took_s:.2f} s")
 
     def _on_result_accepted(self, event: ev.ResultAccepted) -> None:
         self._result_s.record(event.took_s)

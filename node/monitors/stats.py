@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from node.domain.ids import NodeId
-from node.domain.presence import Presence, describe
+from node.domain.presence import Presence
 from node.domain.results import Points
 from node.domain.secret import shortened
 from node.domain.states import Hold, Life
@@ -112,10 +112,6 @@ class NodeStats:
     def note_error(self, text: str) -> None:
         """Keep the first `MAX_ERROR_CHARS` characters of what went wrong last."""
         self.last_error = shortened(text, MAX_ERROR_CHARS)
-
-    def describe(self) -> Presence:
-        """What the node is doing, by what was last heard."""
-        return describe(self.life, self.holds, busy_slots=self.jobs_running, polling=self.polling)
 
     def view(self) -> NodeView:
         """The node at this moment."""

@@ -6,6 +6,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from node.observability.plain_metrics import PlainCounter, PlainHistogram
+
 PREFIX: Final = "llm_node_"
 """What every name begins with."""
 
@@ -39,3 +41,17 @@ class Families:
     def histogram(self, name: str, text: str, *labels: str, buckets: tuple[float, ...] = FAST_S) -> Histogram:
         """How many measurements fell under each of some bounds."""
         return Histogram(PREFIX + name, text, labels, registry=self._registry, buckets=buckets)
+
+    def plain_counter(self, name: str, text: str, *labels: str) -> PlainCounter:
+        """A number that never falls, of what happens all the time."""
+        made = PlainCounter(PREFIX + name, text, labels)
+        self._registry.register(made)
+        return made
+
+    def plain_histogram(
+        self, name: str, text: str, *labels: str, buckets: tuple[float, ...] = FAST_S
+    ) -> PlainHistogram:
+        """How many measurements fell under each of some bounds, of what happens all the time."""
+        made = PlainHistogram(PREFIX + name, text, labels, buckets)
+        self._registry.register(made)
+        return made

@@ -37,29 +37,31 @@ class Metrics:
 
         self.renewals: Final = made.counter("session_renewals", "Sessions granted again, by renewal or a new start.")
 
-        self.polls: Final = made.counter("polls", "Polls by what came of them.", "outcome")
-        self.poll_duration: Final = made.histogram("poll_duration_seconds", "Time of a poll that was answered.")
-        self.poll_lateness: Final = made.histogram("poll_lateness_seconds", "Start of a poll after it was due.")
+        self.polls: Final = made.plain_counter("polls", "Polls by what came of them.", "outcome")
+        self.poll_duration: Final = made.plain_histogram("poll_duration_seconds", "Time of a poll that was answered.")
+        self.poll_lateness: Final = made.plain_histogram("poll_lateness_seconds", "Start of a poll after it was due.")
 
         self.step_duration: Final = made.histogram(
             "step_duration_seconds", "Time of a protocol step other than the poll, retries included.", "step", "outcome"
         )
         self.step_retries: Final = made.counter("step_retries", "Attempts at a step that were repeated.", "step")
 
-        self.jobs_received: Final = made.counter("jobs_received", "Jobs that nodes started on.")
+        self.jobs_received: Final = made.plain_counter("jobs_received", "Jobs that nodes started on.")
         self.jobs_skipped: Final = made.counter("jobs_skipped", "Jobs received again, and not run again.")
-        self.jobs_finished: Final = made.counter("jobs_finished", "Jobs with a result.", "executor", "outcome")
+        self.jobs_finished: Final = made.plain_counter("jobs_finished", "Jobs with a result.", "executor", "outcome")
         self.jobs_lost: Final = made.counter("jobs_lost", "Jobs that ended without a result that could be kept.")
         self.jobs_running: Final = made.gauge("jobs_running", "Jobs under way.")
-        self.job_duration: Final = made.histogram(
+        self.job_duration: Final = made.plain_histogram(
             "job_duration_seconds", "Time from a job's receipt to its result.", "executor", "outcome", buckets=SLOW_S
         )
-        self.output_tokens: Final = made.counter("output_tokens", "Tokens made, where engines tell.", "executor")
+        self.output_tokens: Final = made.plain_counter("output_tokens", "Tokens made, where engines tell.", "executor")
 
-        self.results: Final = made.counter("results", "Results that left the outbox, by what came of them.", "outcome")
+        self.results: Final = made.plain_counter(
+            "results", "Results that left the outbox, by what came of them.", "outcome"
+        )
         self.result_delays: Final = made.counter("result_delays", "Attempts to hand a result over that failed.")
         self.results_unsafe: Final = made.counter("results_unsafe", "Attempts to keep a result that the disk refused.")
-        self.result_delivery: Final = made.histogram(
+        self.result_delivery: Final = made.plain_histogram(
             "result_delivery_seconds", "Time from a job's receipt to its result's acceptance.", buckets=SLOW_S
         )
 

@@ -24,6 +24,12 @@ class MetricsSubscriber:
         for life in Life:
             metrics.nodes.labels(life.value).set(fleet if life is Life.NEW else 0)
         metrics.auth_healthy.set(1)
+        self._jobs_running = 0
+        metrics.jobs_running.set_function(lambda: self._jobs_running)
+        self._received = metrics.jobs_received.labels()
+        self._poll_duration = metrics.poll_duration.labels()
+        self._poll_lateness = metrics.poll_lateness.labels()
+        self._delivery = metrics.result_delivery.labels()
         self._poll_with_job = metrics.polls.labels("job")
         self._poll_without = metrics.polls.labels("none")
         self._poll_failed = metrics.polls.labels("failed")
@@ -37,9 +43,9 @@ class MetricsSubscriber:
         return {
             ev.LifeChanged: self._on_life,
             ev.SessionChanged: self._on_session,
-            ev.PollStarted: lambda event: metrics.poll_lateness.observe(event.lateness_s),
+            ev.PollStarted: lambda event: self._poll_lateness.observe(event.lateness_s),
             ev.PollEnded: self._on_poll,
-            ev.PollFailed: lambda _: self._poll_failed.inc(),
+            ev.PollFailed: self._on_poll_failed,
             ev.StepEnded: self._on_step,
             ev.StepRetried: lambda event: metrics.step_retries.labels(event.step).inc(),
             ev.JobClaimed: self._on_claimed,
@@ -47,7 +53,7 @@ class MetricsSubscriber:
             ev.JobEnded: self._on_job,
             ev.ResultAccepted: self._on_accepted,
             ev.ResultDelayed: lambda _: metrics.result_delays.inc(),
-            ev.ResultBuried: lambda _: self._buried.inc(),
+            ev.ResultBuried: self._on_buried,
             ev.ResultUnsafe: lambda _: metrics.results_unsafe.inc(),
             ev.ResultLost: self._on_lost,
             ev.PointsChecked: self._on_points,
@@ -71,33 +77,41 @@ class MetricsSubscriber:
             self._metrics.renewals.inc()
 
     def _on_poll(self, event: ev.PollEnded) -> None:
-        (self._poll_without if event.job is None else self._poll_with_job).inc()
-        self._metrics.poll_duration.observe(event.took_s)
+        outcome = self._poll_without if event.job is None else self._poll_with_job
+        outcome.value += 1
+        self._poll_duration.observe(event.took_s)
+
+    def _on_poll_failed(self, _: ev.PollFailed) -> None:
+        self._poll_failed.value += 1
 
     def _on_step(self, event: ev.StepEnded) -> None:
         self._metrics.step_duration.labels(event.step, _outcome(event.error)).observe(event.took_s)
 
     def _on_claimed(self, _: ev.JobClaimed) -> None:
-        self._metrics.jobs_received.inc()
-        self._metrics.jobs_running.inc()
+        self._received.value += 1
+        self._jobs_running += 1
 
     def _on_job(self, event: ev.JobEnded) -> None:
-        executor, outcome = event.executor or FAILED_EXECUTOR, _outcome(event.error)
-        self._metrics.jobs_running.dec()
-        self._metrics.jobs_finished.labels(executor, outcome).inc()
-        self._metrics.job_duration.labels(executor, outcome).observe(event.took_s)
+        metrics, executor, outcome = self._metrics, event.executor or FAILED_EXECUTOR, _outcome(event.error)
+        self._jobs_running -= 1
+        metrics.jobs_finished.labels(executor, outcome).value += 1
+        metrics.job_duration.labels(executor, outcome).observe(event.took_s)
         if event.output_tokens:
-            self._metrics.output_tokens.labels(executor).inc(event.output_tokens)
-        if self._metrics.per_node:
-            self._metrics.node_jobs.labels(event.key.node, outcome).inc()
+            metrics.output_tokens.labels(executor).value += event.output_tokens
+        if metrics.per_node:
+            metrics.node_jobs.labels(event.key.node, outcome).inc()
 
     def _on_accepted(self, event: ev.ResultAccepted) -> None:
-        (self._already if event.already else self._accepted).inc()
-        self._metrics.result_delivery.observe(event.took_s)
+        outcome = self._already if event.already else self._accepted
+        outcome.value += 1
+        self._delivery.observe(event.took_s)
+
+    def _on_buried(self, _: ev.ResultBuried) -> None:
+        self._buried.value += 1
 
     def _on_lost(self, _: ev.ResultLost) -> None:
         self._metrics.jobs_lost.inc()
-        self._metrics.jobs_running.dec()
+        self._jobs_running -= 1
 
     def _on_points(self, event: ev.PointsChecked) -> None:
         points = event.points.points

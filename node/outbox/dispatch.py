@@ -51,7 +51,7 @@ class Dispatch:
         """Start what may go."""
         if not self.moving or lane.open_at > self._clock.monotonic():
             return
-        while lane.source is not None and lane.queue and lane.under_way < lane.width(self._policy.per_node):
+        while lane.source is not None and lane.has_waiting and lane.under_way < lane.width(self._policy.per_node):
             parcel = lane.queue.popleft()
             if self._is_over(lane, parcel):
                 continue
@@ -118,7 +118,7 @@ class Dispatch:
 
     async def _record(self, lane: Lane, parcel: Parcel, verdict: Verdict) -> None:
         """Enter the source's last word in the outbox; while the disk does not take it, try that alone again."""
-        taken = verdict.ruling in {Ruling.OK, Ruling.ALREADY}
+        taken = verdict.ruling is Ruling.OK or verdict.ruling is Ruling.ALREADY
         try:
             if taken:
                 await self._outbox.accept(parcel.key)

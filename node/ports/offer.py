@@ -20,6 +20,10 @@ class Offer(Protocol):
         ...
 
 
+def _nothing() -> None:
+    """Ends what was never begun."""
+
+
 class Declared:
     """Offers what the roster declares, and never changes."""
 
@@ -30,4 +34,4 @@ class Declared:
     def on_change(self, call: Callable[[], object]) -> Callable[[], None]:
         """See `Offer.on_change`."""
         del call
-        return lambda: None
+        return _nothing

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
 
 MAX_TOKEN_CHARS = 16_384
 """A longer ``access_token`` would not fit into a header that servers accept."""
@@ -89,8 +89,6 @@ class ModelsUpdate(WireMessage):
 
 
 def _text_or_none(value: Any) -> str | None:
-    if isinstance(value, str):
-        return value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
@@ -106,9 +104,17 @@ def _number_or_none(value: Any) -> float | None:
     return float(value) if value == value and abs(value) < 1e308 else None  # noqa: PLR0124
 
 
-LenientText = Annotated[str | None, BeforeValidator(_text_or_none)]
-LenientWhole = Annotated[int | None, BeforeValidator(_whole_or_none)]
-LenientNumber = Annotated[float | None, BeforeValidator(_number_or_none)]
+# What is of the right type is read as it is; only what is not goes through Python code.
+_LEFT_FIRST = Field(union_mode="left_to_right")
+LenientText = Annotated[StrictStr | Annotated[str | None, BeforeValidator(_text_or_none)], _LEFT_FIRST]
+LenientWhole = Annotated[
+    Annotated[StrictInt, Field(gt=-(2**53), lt=2**53)] | Annotated[int | None, BeforeValidator(_whole_or_none)],
+    _LEFT_FIRST,
+]
+LenientNumber = Annotated[
+    Annotated[StrictFloat, Field(gt=-1e308, lt=1e308)] | Annotated[float | None, BeforeValidator(_number_or_none)],
+    _LEFT_FIRST,
+]
 
 
 def _is_none(value: Any) -> bool:

@@ -90,8 +90,7 @@ def _judge_success(step: Step, status: int, body: bytes) -> Judged:
         return _NO_JOB
     expected = EXPECTED.get(step)
     if expected is None:
-        readable = _reason(status, body) is not None
-        return _OK if readable else _ruled(Ruling.RETRY, f"HTTP {status} with a body that is not JSON")
+        return _OK if _is_readable(body) else _ruled(Ruling.RETRY, f"HTTP {status} with a body that is not JSON")
     if (len(body) > MAX_ASIDE_BYTES and step not in _WITH_TEXTS) or has_too_many_values(body):
         return _ruled(Ruling.RETRY, f"HTTP {status} with a body of {len(body)} bytes, which is not read")
     try:
@@ -116,7 +115,7 @@ def _judge_message(message: WireMessage) -> Judged:
         return _ruled(Ruling.IDENTITY_REFUSED, "the auth service does not hold these credentials valid")
     if isinstance(message, PollReply) and message.job_data is None:
         return _NO_JOB
-    return Judged(Verdict(Ruling.OK), message)
+    return Judged(_OK.verdict, message)
 
 
 def _judge_refusal(step: Step, status: int, *, renewed: bool) -> Ruling:
@@ -161,13 +160,30 @@ def _ruled(ruling: Ruling, reason: str) -> Judged:
     return Judged(Verdict(ruling, reason))
 
 
+def _is_readable(body: bytes) -> bool:
+    """Whether an answer that needs no fields came from the one who was asked: it is empty or JSON."""
+    if not body or body.isspace():
+        return True
+    if len(body) > MAX_ASIDE_BYTES:
+        return _begins_as_json(body)
+    try:
+        read_aside(body)
+    except ValueError:
+        return False
+    return True
+
+
+def _begins_as_json(body: bytes) -> bool:
+    """As far as a body is looked at that is long: a gateway may repeat a result; a proxy's page is no JSON."""
+    return body[:64].lstrip()[:1] in (b"{", b"[")
+
+
 def _reason(status: int, body: bytes) -> str | None:
     """A sentence from the body of an answer; None when there is a body and it is not JSON."""
     if not body or body.isspace():
         return f"HTTP {status}"
     if len(body) > MAX_ASIDE_BYTES:
-        # A gateway may repeat a long result that it refuses; a proxy's page is no JSON, however long.
-        return f"HTTP {status} with a body of {len(body)} bytes" if body[:64].lstrip()[:1] in (b"{", b"[") else None
+        return f"HTTP {status} with a body of {len(body)} bytes" if _begins_as_json(body) else None
     try:
         content = read_aside(body)
     except ValueError:

@@ -6,6 +6,8 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
+from node.runtime.running import running
+
 
 class Interrupted(Exception):
     """The block was ended from outside by `Interrupt.trigger`."""
@@ -18,9 +20,10 @@ class Interrupt:
     itself: the count of cancel requests tells the two apart, as `asyncio.timeout` does.
     """
 
-    __slots__ = ("_cancelling", "_due", "_task", "_timer", "_triggered")
+    __slots__ = ("_cancelling", "_due", "_loop", "_task", "_timer", "_triggered")
 
     def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
@@ -30,7 +33,8 @@ class Interrupt:
     def __enter__(self) -> Self:
         if self._task is not None:
             raise RuntimeError("an interrupt guards one block at a time")
-        task = asyncio.current_task()
+        self._loop = running(self._loop)
+        task = asyncio.current_task(self._loop)
         if task is None:
             raise RuntimeError("an interrupt needs a running task")
         self._task = task
@@ -60,7 +64,7 @@ class Interrupt:
         """
         if self._task is None or self._triggered:
             return
-        if asyncio.current_task() is self._task:
+        if asyncio.current_task(self._loop) is self._task:
             # A running task that cancels itself would meet that at any later await, outside of the block too.
             self.trigger_in(0)
             return
@@ -69,9 +73,8 @@ class Interrupt:
 
     def trigger_in(self, delay_s: float) -> None:
         """End the block after this time, unless it has ended by then; the earliest call counts."""
-        if self._task is None:
+        if self._task is None or (loop := self._loop) is None:
             return
-        loop = asyncio.get_running_loop()
         when = loop.time() + delay_s
         if self._timer is not None:
             # Kept apart: uvloop's handle of what is due at once does not know its time.

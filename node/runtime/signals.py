@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from node.runtime.running import running
+
 
 def _wake(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
@@ -16,9 +18,10 @@ class Bell:
     A wait costs a future and, with a time-out, a timer: cheap enough for every turn of a node's loop.
     """
 
-    __slots__ = ("_rung", "_waiter")
+    __slots__ = ("_loop", "_rung", "_waiter")
 
     def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._rung = False
         self._waiter: asyncio.Future[None] | None = None
 
@@ -36,7 +39,7 @@ class Bell:
         """
         if self._waiter is not None:
             raise RuntimeError("a bell wakes one task at a time")
-        loop = asyncio.get_running_loop()
+        loop = self._loop = running(self._loop)
         waiter = self._waiter = loop.create_future()
         timer = None
         if self._rung or (timeout_s is not None and timeout_s <= 0):

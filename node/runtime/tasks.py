@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from node.domain.errors import described
 from node.domain.events import Crash
 from node.domain.ids import NodeId
+from node.runtime.running import running
 
 T = TypeVar("T")
 
@@ -27,9 +28,13 @@ class TaskOwner:
     node's other jobs with it.
     """
 
+    __slots__ = ("_loop", "_on_crash", "_tasks")
+
     def __init__(self, on_crash: Callable[[Crash], object]) -> None:
         self._on_crash = on_crash
-        self._tasks: dict[asyncio.Task[Any], None] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: dict[asyncio.Task[Any], Callable[[], None] | None] = {}
+        """What to call at the end of each."""
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -38,18 +43,18 @@ class TaskOwner:
         self, work: Coroutine[Any, Any, T], name: str, on_done: Callable[[], None] | None = None
     ) -> asyncio.Task[T]:
         """Run ``work`` in a task of this name; ``on_done`` is called when it has ended in whatever way."""
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks[task] = None
-
-        def ended(ended_task: asyncio.Task[T]) -> None:
-            del self._tasks[ended_task]
-            if not ended_task.cancelled() and (error := ended_task.exception()) is not None:
-                self._on_crash(crash(name, error))
-            if on_done is not None:
-                on_done()
-
-        task.add_done_callback(ended)
+        self._loop = running(self._loop)
+        task = self._loop.create_task(work, name=name)
+        self._tasks[task] = on_done
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        on_done = self._tasks.pop(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_crash(crash(task.get_name(), error))
+        if on_done is not None:
+            on_done()
 
     async def join(self) -> None:
         """Wait until all tasks have ended, those included that are started meanwhile."""

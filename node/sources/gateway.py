@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 from urllib.parse import urlencode
 
 from node.domain.errors import SessionLost, StepFault, StepRefused, TransportError, TryLater
@@ -22,12 +23,20 @@ from node.protocol.messages import PollReply
 from node.protocol.routes import Step
 from node.protocol.verdict import Judged, judge
 
+# Looked up once: an enum makes each of them anew.
+_POLL: Final = Step.POLL.route
+_POLL_LABEL: Final = Step.POLL.label
+_RESULT: Final = Step.UPDATE_RESULT.route
+_RESULT_LABEL: Final = Step.UPDATE_RESULT.label
+
 
 class GatewaySource:
     """Polls a gateway and posts results to it (steps 6 and 7): a `node.ports.source.JobSource` on any `SessionCalls`.
 
     What a reply means is decided by `node.protocol.verdict.judge`.
     """
+
+    __slots__ = ("_calls", "_events", "_poll", "_result_timeout_s")
 
     def __init__(
         self, calls: SessionCalls, events: EventSink, node_version: str, timeouts: StepTimeouts | None = None
@@ -41,10 +50,9 @@ class GatewaySource:
         self._calls = calls
         self._events = events
         self._result_timeout_s = timeouts.result_s
-        route = Step.POLL.route
-        target = f"{route.path}?{urlencode({'node_version': node_version})}"
+        target = f"{_POLL.path}?{urlencode({'node_version': node_version})}"
         # Kept for life: the client knows it again and need not build its request anew.
-        self._poll = Call(Step.POLL.label, route.method, target, timeouts.poll_s, _judge_poll)
+        self._poll = Call(_POLL_LABEL, _POLL.method, target, timeouts.poll_s, _judge_poll)
 
     @property
     def source_id(self) -> SourceId:
@@ -77,15 +85,14 @@ class GatewaySource:
 
     async def settle(self, finished: FinishedJob) -> Verdict:
         """See `node.ports.source.JobSource.settle`; a gateway that repeats the receipt in a refusal has it masked."""
-        route = Step.UPDATE_RESULT.route
         secrets = tuple(finished.receipt.values())
 
         def judged(reply: Reply, renewed: bool) -> Judged:
             body = masked(reply.body, secrets) if reply.status >= 400 else reply.body
             return judge(Step.UPDATE_RESULT, reply.status, reply.headers, body, renewed=renewed)
 
-        body = translate.result_update(finished).to_wire()
-        call = Call(Step.UPDATE_RESULT.label, route.method, route.path, self._result_timeout_s, judged, body)
+        body = translate.result_wire(finished)
+        call = Call(_RESULT_LABEL, _RESULT.method, _RESULT.path, self._result_timeout_s, judged, body)
         try:
             verdict = (await self._calls.call(call)).verdict
         except TransportError as error:

@@ -22,6 +22,8 @@ class Checks:
     ``told`` are the models that were announced at its beginning.
     """
 
+    __slots__ = ("_around", "_heap", "_membership", "_spec", "_told")
+
     def __init__(self, spec: NodeSpec, around: Surroundings, membership: Membership, told: tuple[str, ...]) -> None:
         self._spec = spec
         self._around = around

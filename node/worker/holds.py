@@ -13,6 +13,9 @@ from node.ports.events import EventSink
 _TOLD: Final = Hold.PAUSED | Hold.DRAINING
 """The reasons that somebody puts and takes away; all others are found anew at each look."""
 
+_OPEN: Final = (Hold.NOTHING, Hold.BACK_OFF)
+"""What leaves a poll that is due late; the end of any other reason is where its lateness begins."""
+
 
 class Holds:
     """The reasons for which one node does not claim at present.
@@ -32,22 +35,22 @@ class Holds:
 
     def put(self, hold: Hold, *, on: bool) -> None:
         """Add or remove a reason, and tell when that changes anything."""
-        self._replace(self.now | hold if on else self.now & ~hold)
+        self._replace(self.now.also(hold) if on else self.now.but(hold))
 
     def look(self, found: Hold) -> None:
         """Replace all reasons but those that somebody has put."""
-        if found != self.now:
-            self._replace(found | self.now & _TOLD)
+        if found is not self.now:
+            self._replace(found if self.now is Hold.NOTHING else found | self.now & _TOLD)
 
     @property
     def none_is_told(self) -> bool:
         """Whether nobody has put a reason that stays until it is taken away."""
-        return not self.now & _TOLD
+        return self.now is Hold.NOTHING or not self.now & _TOLD
 
     def _replace(self, holds: Hold) -> None:
-        if holds == self.now:
+        if holds is self.now:
             return
-        if self.now & ~Hold.BACK_OFF and not holds & ~Hold.BACK_OFF:
+        if self.now not in _OPEN and holds in _OPEN:
             self.open_since = self._clock.monotonic()
         self.now = holds
         self._events.emit(HoldsChanged(self._node, holds))

@@ -45,6 +45,8 @@ class JobRunner:
     ``on_free`` is called whenever a job has ended.
     """
 
+    __slots__ = ("_abandoned", "_around", "_on_free", "_open", "_spec", "_stop_reason", "_tasks")
+
     def __init__(self, spec: NodeSpec, around: Surroundings, on_free: Callable[[], None]) -> None:
         self._spec = spec
         self._around = around
@@ -129,7 +131,16 @@ class JobRunner:
         self._around.events.emit(told._replace(node=self._spec.node_id))
 
     async def _run(self, open_job: _OpenJob) -> None:
-        finished = self._finish(open_job, await self._outcome(open_job))
+        match open_job.job.payload:
+            case ChatPayload() as chat:
+                outcome = await self._execute(open_job, self._capped(chat))
+            case EmbeddingPayload() as embedding:
+                outcome = await self._execute(open_job, embedding)
+            case MalformedPayload(model, reason):
+                outcome = Failure(reason, model)
+            case payload:
+                assert_never(payload)
+        finished = self._finish(open_job, outcome)
         attempt = 0
         while not open_job.is_kept:
             try:
@@ -150,25 +161,13 @@ class JobRunner:
         )
         return finished
 
-    async def _outcome(self, open_job: _OpenJob) -> Success | Failure:
-        match open_job.job.payload:
-            case MalformedPayload(model, reason):
-                return Failure(reason, model)
-            case ChatPayload() as payload:
-                return await self._execute(open_job, self._capped(payload))
-            case EmbeddingPayload() as payload:
-                return await self._execute(open_job, payload)
-            case payload:
-                assert_never(payload)
-
     async def _execute(self, open_job: _OpenJob, payload: Payload) -> Success | Failure:
         if self._stop_reason:
             return Failure(self._stop_reason, payload.model)
         try:
             with open_job.interrupt:
                 open_job.interrupt.trigger_in(self._time_limit_s(open_job.job))
-                traced = replace(payload, trace=self._around.traces.context(open_job.key))
-                output = await self._around.executor.execute(traced)
+                output = await self._around.executor.execute(self._traced(payload, open_job.key))
         except Interrupted:
             return Failure(self._reason_for_end(open_job.job), payload.model)
         except ExecutorError as error:
@@ -189,7 +188,12 @@ class JobRunner:
 
     def _capped(self, payload: ChatPayload) -> ChatPayload:
         ceiling = self._around.policy.default_max_output
-        return replace(payload, max_output=min(payload.max_output or ceiling, ceiling))
+        allowed = min(payload.max_output or ceiling, ceiling)
+        return payload if allowed == payload.max_output else replace(payload, max_output=allowed)
+
+    def _traced(self, payload: Payload, key: JobKey) -> Payload:
+        context = self._around.traces.context(key)
+        return payload if context is payload.trace else replace(payload, trace=context)
 
     async def _keep(self, open_job: _OpenJob, finished: FinishedJob) -> None:
         """Put the result of a job into the outbox.

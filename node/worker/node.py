@@ -189,7 +189,7 @@ class WorkerNode:
             told=self._startup.told,
         )
         try:
-            await loop.run(lambda: self.life is Life.RUNNING)
+            await loop.run(self._is_running)
         except Interrupted:
             pass
         except SessionLost as error:
@@ -202,6 +202,9 @@ class WorkerNode:
             self._holds.put(Hold.BACK_OFF, on=False)
         if self.life is Life.DRAINING:
             await self._drain_session(link)
+
+    def _is_running(self) -> bool:
+        return self._machine.state is Life.RUNNING
 
     # The ends of a session.
 

@@ -19,6 +19,8 @@ class Poller:
     poll it does so too and backs off beyond that, and too many failures in a row are a fault.
     """
 
+    __slots__ = ("_around", "_failures", "_in_a_row", "_node", "_source", "due", "succeeded")
+
     def __init__(self, node: NodeId, around: Surroundings, source: JobSource) -> None:
         self._node = node
         self._around = around

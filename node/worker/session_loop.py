@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from node.domain.errors import SessionLost
@@ -31,6 +31,20 @@ class SessionLoop:
     are the models that were announced at its beginning.
     """
 
+    __slots__ = (
+        "_around",
+        "_bell",
+        "_checks",
+        "_holds",
+        "_interrupt",
+        "_link",
+        "_poller",
+        "_reached",
+        "_runner",
+        "_until",
+        "polling",
+    )
+
     def __init__(
         self,
         spec: NodeSpec,
@@ -50,6 +64,8 @@ class SessionLoop:
         self._interrupt = interrupt
         self._poller = Poller(spec.node_id, around, link.source)
         self._checks = Checks(spec, around, link.membership, told)
+        self._until = self._reached = float("-inf")
+        """What is waited for, and what was waited for to its end; in the loop's time."""
         self.polling = False
         """Whether a poll is under way."""
 
@@ -70,24 +86,40 @@ class SessionLoop:
         try:
             self._look_at_gates()
             while goes_on():
-                await self._turn()
+                # What is due, or the wait for what comes next. Each is awaited from here, since all that comes to a
+                # node, and that is most of what a fleet does, goes through every function on the way.
+                if not await self._next_thing():
+                    self._reached = self._until
                 # Last, since it tells of changes, and those who hear of them may stop the node.
                 self._look_at_gates()
         finally:
             end_watch()
 
-    async def _turn(self) -> None:
-        """Do what is due, or wait for what comes next."""
+    def _now(self) -> float:
+        """The time, which is not before what was waited for to its end.
+
+        uvloop's clock and timers know whole milliseconds: a wait may end half of one early by its clock, and a node
+        that waited for the rest, which is none to a timer, would go round in circles until the clock ticks.
+        """
+        return max(self._reached, self._around.clock.monotonic())
+
+    def _next_thing(self) -> Awaitable[bool]:
+        """Whether anything happened but that the time came which was waited for."""
         if reason := self._link.membership.lost:
             raise SessionLost(reason)
-        now = self._around.clock.monotonic()
-        if self._checks.due <= now:
-            with self._interrupt:
-                await self._checks.run_due()
-        elif self._holds.now == Hold.NOTHING and self._poller.due <= now:
-            await self._poll()
-        else:
-            await self._bell.wait(min(self._checks.due, self._next_look(now)) - now)
+        now = self._now()
+        check_due = self._checks.due
+        if check_due <= now:
+            return self._check()
+        if self._holds.now is Hold.NOTHING and self._poller.due <= now:
+            return self._poll()
+        self._until = min(check_due, self._next_look(now))
+        return self._bell.wait(self._until - now)
+
+    async def _check(self) -> bool:
+        with self._interrupt:
+            await self._checks.run_due()
+        return True
 
     def _next_look(self, now: float) -> float:
         if self._holds.now in _TIMED:
@@ -96,25 +128,25 @@ class SessionLoop:
 
     def _look_at_gates(self) -> None:
         found = self._closed_gates()
-        if self._poller.backing_off and self._poller.due > self._around.clock.monotonic():
-            found |= Hold.BACK_OFF
+        if self._poller.backing_off and self._poller.due > self._now():
+            found = found.also(Hold.BACK_OFF)
         self._holds.look(found)
 
     def _closed_gates(self) -> Hold:
         found = Hold.NOTHING
         if self._runner.busy >= self._around.policy.slots:
-            found |= Hold.NO_SLOT
+            found = Hold.NO_SLOT
         if not self._around.sender.accepting:
-            found |= Hold.DISK
+            found = found.also(Hold.DISK)
         for gate in self._around.claim_gates:
             if gate.closed_because:
-                found |= gate.hold
+                found = found.also(gate.hold)
         return found
 
     def _may_claim(self) -> bool:
-        return self._holds.none_is_told and self._closed_gates() == Hold.NOTHING
+        return self._holds.none_is_told and self._closed_gates() is Hold.NOTHING
 
-    async def _poll(self) -> None:
+    async def _poll(self) -> bool:
         self.polling = True
         try:
             with self._interrupt:
@@ -123,3 +155,4 @@ class SessionLoop:
             self.polling = False
         if job is not None and not self._runner.start(job, self._link.source.source_id):
             self._poller.wait_a_cycle()
+        return True

@@ -27,6 +27,8 @@ def proxy_fault(error: StepFailed) -> str:
 class Startup:
     """Brings one node into session. `link` is the link in use, until it is closed, also when a start failed."""
 
+    __slots__ = ("_around", "_on_lost", "_spec", "link", "told")
+
     def __init__(self, spec: NodeSpec, around: Surroundings, on_lost: Callable[[], None]) -> None:
         self._spec = spec
         self._around = around

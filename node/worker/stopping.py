@@ -43,6 +43,8 @@ def abort_times(now: float, policy: StopPolicy) -> StopTimes:
 class Stop:
     """Whether a node has been told to stop, and what time that leaves. A drain can become an abort."""
 
+    __slots__ = ("_clock", "_policy", "_times", "is_abort")
+
     def __init__(self, clock: Clock, policy: StopPolicy) -> None:
         self._clock = clock
         self._policy = policy

@@ -200,8 +200,8 @@ class Process(asyncio.AbstractEventLoop):
         return False
 
     def is_running(self) -> bool:
-        """True: it is stepped by the timeline."""
-        return True
+        """Whether the timeline steps it at this moment."""
+        return events._get_running_loop() is self
 
     def is_closed(self) -> bool:
         """False."""

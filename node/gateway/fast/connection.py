@@ -18,7 +18,6 @@ _MAX_BARE_BYTES: Final = 64 * 1024
 """Of heads, trailers and what stands around chunks, without a byte of a body between."""
 
 _BODILESS: Final = frozenset({204, 304})
-_ENCODING: Final = b"content-encoding"
 
 
 class KeptClosed(BrokenReply):
@@ -49,8 +48,10 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        *("_body", "_complete", "_eof", "_fault", "_has_head", "_bare_bytes", "_headers", "_keeper", "_keeps_alive"),
+        *("_body", "_codings", "_complete", "_eof", "_fault", "_has_head", "_bare_bytes", "_headers", "_is_encoded"),
         *(
+            "_keeper",
+            "_keeps_alive",
             "_loop",
             "_parser",
             "_plain",
@@ -77,6 +78,8 @@ class Connection(asyncio.Protocol):
         self._used = False
         self._eof = False
         self._headers: list[tuple[bytes, bytes]] = []
+        self._codings: list[bytes] = []
+        self._is_encoded = False
         self._plain: bytes | None = None
         self._body: BoundedBody | None = None
         self._fault: TransportError | None = None
@@ -177,8 +180,15 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser with each header, and with each trailer."""
-        if not self._has_head:
-            self._headers.append((name, value))
+        if self._has_head:
+            return
+        self._headers.append((name, value))
+        # Told by their lengths first, since hardly any is one of these two.
+        length = len(name)
+        if length == 17 and name.lower() == b"transfer-encoding":
+            self._codings.append(value.strip().lower())
+        elif length == 16 and name.lower() == b"content-encoding":
+            self._is_encoded = True
 
     def on_headers_complete(self) -> None:
         """Called by the parser at the end of a head."""
@@ -214,30 +224,26 @@ class Connection(asyncio.Protocol):
 
     def _begin(self) -> None:
         self._headers = []
+        if self._codings:
+            self._codings = []
         self._plain = None
         self._body = None
         self._fault = None
         self._status = 0
         self._bare_bytes = 0
-        self._has_head = self._complete = self._tainted = self._keeps_alive = False
+        self._is_encoded = self._has_head = self._complete = self._tainted = self._keeps_alive = False
 
     def _is_usable(self) -> bool:
         """Whether the head is one that a reply to a plain request may have, and whose body can be told from the rest."""
         if self._status < 100 or self._status == 101:
             return False
-        codings = 0
-        for name, value in self._headers:
-            if len(name) == 17 and name.lower() == b"transfer-encoding":
-                codings += 1
-                if codings > 1 or value.strip().lower() != b"chunked":
-                    return False
+        if self._codings and self._codings != [b"chunked"]:
+            return False
         return self._bare_bytes <= _MAX_BARE_BYTES or sum(len(n) + len(v) for n, v in self._headers) <= _MAX_BARE_BYTES
 
     def _is_short(self, piece: bytes) -> bool:
         """Whether this first piece may be the whole body, with nothing to decode and nothing to count."""
-        if len(piece) > self._keeper.max_reply_bytes:
-            return False
-        return not any(len(name) == 16 and name.lower() == _ENCODING for name, _ in self._headers)
+        return not self._is_encoded and len(piece) <= self._keeper.max_reply_bytes
 
     def _longer_body(self) -> BoundedBody:
         if self._body is None:

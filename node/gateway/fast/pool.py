@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import deque
 from typing import Final
 
 from node.domain.errors import TransportError
@@ -18,6 +19,10 @@ KEEPALIVE_S: Final = 55.0
 
 _SWEEP_S: Final = KEEPALIVE_S / 8
 
+MOST_OPENING: Final = 100
+"""Connections that are opened at once. After a moment in which the loop stood still all nodes ask together: those beyond
+wait for one that was opened for the others, as most of them need none of their own."""
+
 _TICK_S: Final = 0.05
 """How late a time-out can be told. One timer serves all exchanges: one each would cost more than the rest."""
 
@@ -29,7 +34,10 @@ class Overdue(TransportError):
 class Pool:
     """Connections to one origin, the one used last first. Implements `node.gateway.fast.connection.Keeper`."""
 
-    __slots__ = ("_busy", "_gone", "_loop", "_opener", "_resting", "_sweeper", "_ticker", "max_reply_bytes", "origin")
+    __slots__ = (
+        *("_busy", "_gone", "_loop", "_opener", "_opening", "_resting", "_sweeper", "_ticker", "_waiting"),
+        *("max_reply_bytes", "origin"),
+    )
 
     def __init__(self, origin: Origin, proxy: ProxyAddress | None, tls: ssl.SSLContext, max_reply_bytes: int) -> None:
         self.origin = origin
@@ -38,6 +46,8 @@ class Pool:
         self._loop = asyncio.get_running_loop()
         self._resting: dict[Connection, None] = {}
         self._busy: dict[Connection, None] = {}
+        self._opening = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self._ticker: asyncio.TimerHandle | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._gone = Bell()
@@ -55,13 +65,38 @@ class Pool:
             connection.abort()
         return None
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether `turn` is to be awaited before `open`."""
+        return self._opening >= MOST_OPENING
+
+    async def turn(self) -> Connection | None:
+        """Wait until another connection may be opened, or for one that has been used before and is open."""
+        while self.is_crowded:
+            waiter = self._loop.create_future()
+            self._waiting.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if not waiter.cancelled():
+                    self._let_one_on()
+                raise
+            if (connection := self.take()) is not None:
+                return connection
+        return None
+
     async def open(self) -> Connection:
         """A new connection.
 
         Raises:
             ConnectFailed, TlsFailed, ProxyFailed: it could not be opened.
         """
-        connection = await self._opener.open()
+        self._opening += 1
+        try:
+            connection = await self._opener.open()
+        finally:
+            self._opening -= 1
+            self._let_one_on()
         self._busy[connection] = None
         if self._ticker is None:
             self._ticker = self._loop.call_later(_TICK_S, self._tick)
@@ -74,12 +109,15 @@ class Pool:
         connection.rests_since = self._loop.time()
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+        if self._waiting:
+            self._let_one_on()
 
     def forget(self, connection: Connection) -> None:
         """See `Keeper.forget`."""
         self._busy.pop(connection, None)
         self._resting.pop(connection, None)
         self._gone.ring()
+        self._let_one_on()
 
     def fail_all(self, owner: object, error: TransportError) -> None:
         """End the exchanges of this owner."""
@@ -95,6 +133,14 @@ class Pool:
         for timer in (self._ticker, self._sweeper):
             if timer is not None:
                 timer.cancel()
+
+    def _let_one_on(self) -> None:
+        """Wake one of those who wait for their turn; who has it and does not use it wakes the next."""
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
 
     def _tick(self) -> None:
         """End what is overdue."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from node import __version__
 from node.domain.errors import BrokenReply, ConnectFailed, ProxyFailed, TimedOut
@@ -14,6 +15,8 @@ from node.gateway.fast.lane import Lane
 from node.gateway.fast.pool import Overdue, Pool
 from node.ports.transport import Reply, Request, Transport, TransportFactory
 from node.runtime.signals import Signal
+
+T = TypeVar("T")
 
 _NO_REQUEST = Request("", "")
 
@@ -87,17 +90,26 @@ class FastTransport:
             pool, wire = self._prepare(request)
         self._exchanges += 1
         try:
-            connection = pool.take()
-            if connection is None:
-                reply = await self._exchange_anew(pool, wire, timeout_s, timeout_s)
-            else:
-                reply = await self._exchange_on(connection, pool, request, wire, timeout_s)
+            reply, left_s, connection = None, timeout_s, pool.take()
+            if connection is None and pool.is_crowded:
+                connection, left_s = await self._await_turn(pool, timeout_s)
+            if connection is not None:
+                try:
+                    reply = await connection.send(wire, left_s, self)
+                except KeptClosed:
+                    # A GET that meets a kept connection's end is sent once more (RFC 9112, section 9.3.1).
+                    if request.method != "GET" or self._closed:
+                        raise
+                    left_s = connection.remaining_s
+                except asyncio.CancelledError:
+                    connection.abort()
+                    raise
+            if reply is None:
+                reply = await self._exchange_anew(pool, wire, left_s, timeout_s)
         except Overdue:
             raise self._timed_out(pool, timeout_s, "no whole reply") from None
         finally:
-            self._exchanges -= 1
-            if self._idle is not None and not self._exchanges:
-                self._idle.set()
+            self._ended()
         if reply.status == 407 and self._lane.proxy is not None and not pool.origin.secure:
             raise ProxyFailed(f"proxy {self._lane.proxy}: it answered HTTP 407")
         return reply
@@ -118,6 +130,11 @@ class FastTransport:
             await self._idle.wait()
         await self._leave(self._lane)
 
+    def _ended(self) -> None:
+        self._exchanges -= 1
+        if self._idle is not None and not self._exchanges:
+            self._idle.set()
+
     def _prepare(self, request: Request) -> tuple[Pool, bytes]:
         if self._closed:
             raise ConnectFailed("the transport is closed")
@@ -127,37 +144,31 @@ class FastTransport:
             self._kept, self._kept_pool, self._kept_wire = request, pool, wire
         return pool, wire
 
-    async def _exchange_on(
-        self, connection: Connection, pool: Pool, request: Request, wire: bytes, timeout_s: float
-    ) -> Reply:
-        """Ask on a kept connection, and a GET that meets its end once more on a new one (RFC 9112, section 9.3.1)."""
-        try:
-            return await connection.send(wire, timeout_s, self)
-        except KeptClosed:
-            if request.method != "GET" or self._closed:
-                raise
-        except asyncio.CancelledError:
-            connection.abort()
-            raise
-        return await self._exchange_anew(pool, wire, connection.remaining_s, timeout_s)
-
     async def _exchange_anew(self, pool: Pool, wire: bytes, left_s: float, timeout_s: float) -> Reply:
         loop = asyncio.get_running_loop()
         ends = loop.time() + left_s
-        connection = await self._open(pool, left_s, timeout_s)
+        connection = await self._in_time(pool, pool.open(), left_s, timeout_s)
         try:
             return await connection.send(wire, ends - loop.time(), self)
         except asyncio.CancelledError:
             connection.abort()
             raise
 
-    async def _open(self, pool: Pool, left_s: float, timeout_s: float) -> Connection:
+    async def _await_turn(self, pool: Pool, timeout_s: float) -> tuple[Connection | None, float]:
+        """A kept connection, or None when one may be opened; and what is left of the time, in seconds."""
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + timeout_s
+        connection = await self._in_time(pool, pool.turn(), timeout_s, timeout_s)
+        return connection, ends - loop.time()
+
+    async def _in_time(self, pool: Pool, way: Coroutine[Any, Any, T], left_s: float, timeout_s: float) -> T:
+        """Await something on the way to a connection, which a time-out and the transport's end cut short."""
         opening = self._opening = {} if self._opening is None else self._opening
         try:
             async with asyncio.timeout(left_s) as deadline:
                 opening[deadline] = None
                 try:
-                    return await pool.open()
+                    return await way
                 finally:
                     del opening[deadline]
                     if not opening:

@@ -15,8 +15,10 @@ import pytest
 
 from node.domain.proxies import ProxyAddress
 from node.domain.secret import Secret
+from node.gateway.fast.transport import FastTransportFactory
 from node.gateway.httpx_transport import HttpxTransportFactory
 from node.gateway.tls import client_context
+from node.ports.transport import TransportFactory
 from tests.contract.transport.certificates import make_authority, make_server, server_context, write_certificate
 from tests.contract.transport.raw_server import RawServer, running
 
@@ -140,10 +142,12 @@ def trusted(certificates: Path) -> ssl.SSLContext:
     return context
 
 
-@pytest.fixture(scope="session")
-def factory(certificates: Path) -> HttpxTransportFactory:
-    """Transports that trust the secure server."""
-    return HttpxTransportFactory(client_context(certificates / "ca.pem"))
+@pytest.fixture(params=["httpx", "fast"])
+def factory(request: pytest.FixtureRequest, certificates: Path) -> TransportFactory:
+    """Transports that trust the secure server, of both kinds."""
+    tls = client_context(certificates / "ca.pem")
+    stock = HttpxTransportFactory(tls)
+    return stock if request.param == "httpx" else FastTransportFactory(tls, stock, max_reply_bytes=1 << 25)
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ import pytest
 from node.domain.errors import ProxyFailed, TimedOut, TransportError
 from node.domain.proxies import ProxyAddress
 from node.domain.secret import Secret
-from node.gateway.httpx_transport import HttpxTransportFactory
-from node.ports.transport import Request
+from node.ports.transport import Request, TransportFactory
 from tests.contract.transport.certificates import make_authority, make_server, server_context
 from tests.contract.transport.raw_server import PLAIN, reply
 from tests.support.waiting import wait_until
@@ -81,7 +80,7 @@ STAGES: dict[str, tuple[str, tuple[bytes, ...]]] = {
 
 
 @pytest.mark.parametrize("stage", STAGES)
-async def test_a_proxy_that_closes(stage: str, factory: HttpxTransportFactory) -> None:
+async def test_a_proxy_that_closes(stage: str, factory: TransportFactory) -> None:
     scheme, lines = STAGES[stage]
     async with scripted(*lines) as script:
         transport = factory.open(address(scheme, script))
@@ -92,7 +91,7 @@ async def test_a_proxy_that_closes(stage: str, factory: HttpxTransportFactory) -
 
 
 @pytest.mark.parametrize("stage", STAGES)
-async def test_a_proxy_that_hangs_leaves_no_socket_behind(stage: str, factory: HttpxTransportFactory) -> None:
+async def test_a_proxy_that_hangs_leaves_no_socket_behind(stage: str, factory: TransportFactory) -> None:
     scheme, lines = STAGES[stage]
     async with scripted(*lines, hang=True) as script:
         transport = factory.open(address(scheme, script))
@@ -113,7 +112,7 @@ async def test_a_proxy_that_hangs_leaves_no_socket_behind(stage: str, factory: H
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
     ],
 )
-async def test_a_socks_proxy_that_talks_nonsense(nonsense: bytes, factory: HttpxTransportFactory) -> None:
+async def test_a_socks_proxy_that_talks_nonsense(nonsense: bytes, factory: TransportFactory) -> None:
     async with scripted(nonsense) as script:
         transport = factory.open(address("socks5", script))
         with pytest.raises(ProxyFailed):
@@ -121,7 +120,7 @@ async def test_a_socks_proxy_that_talks_nonsense(nonsense: bytes, factory: Httpx
         await transport.aclose()
 
 
-async def test_a_socks_proxy_that_cannot_reach_the_server(factory: HttpxTransportFactory) -> None:
+async def test_a_socks_proxy_that_cannot_reach_the_server(factory: TransportFactory) -> None:
     async with scripted(GREETED, LET_IN, b"\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00") as script:
         transport = factory.open(address("socks5", script))
         with pytest.raises(ProxyFailed, match="Connection refused"):
@@ -134,7 +133,7 @@ def basic(user: str, password: str) -> bytes:
 
 
 @pytest.mark.parametrize("url", ["http://gateway.example/x", "https://gateway.example/x"])
-async def test_a_proxy_that_repeats_the_credentials_is_not_repeated(url: str, factory: HttpxTransportFactory) -> None:
+async def test_a_proxy_that_repeats_the_credentials_is_not_repeated(url: str, factory: TransportFactory) -> None:
     echo = b"HTTP/1.1 407 who is me:%b %b\r\ncontent-length: 0\r\n\r\n" % (SECRET.encode(), basic("me", SECRET))
     async with scripted(echo) as script:
         transport = factory.open(address("http", script))
@@ -147,9 +146,7 @@ async def test_a_proxy_that_repeats_the_credentials_is_not_repeated(url: str, fa
         await transport.aclose()
 
 
-async def test_an_https_proxy_is_trusted_by_its_certificate(
-    factory: HttpxTransportFactory, trusted: ssl.SSLContext
-) -> None:
+async def test_an_https_proxy_is_trusted_by_its_certificate(factory: TransportFactory, trusted: ssl.SSLContext) -> None:
     async with scripted(reply(PLAIN), tls=trusted) as script:
         transport = factory.open(address("https", script))
         answer = await transport.exchange(Request("GET", "http://gateway.example/x"), 10)
@@ -159,7 +156,7 @@ async def test_an_https_proxy_is_trusted_by_its_certificate(
         await transport.aclose()
 
 
-async def test_an_https_proxy_that_is_not_trusted_hears_nothing(factory: HttpxTransportFactory, tmp_path: Path) -> None:
+async def test_an_https_proxy_that_is_not_trusted_hears_nothing(factory: TransportFactory, tmp_path: Path) -> None:
     stranger = server_context(make_server(make_authority()), tmp_path)
     async with scripted(reply(PLAIN), tls=stranger) as script:
         transport = factory.open(address("https", script))
@@ -169,7 +166,7 @@ async def test_an_https_proxy_that_is_not_trusted_hears_nothing(factory: HttpxTr
         await transport.aclose()
 
 
-async def test_nobody_at_the_proxys_address(factory: HttpxTransportFactory) -> None:
+async def test_nobody_at_the_proxys_address(factory: TransportFactory) -> None:
     for scheme in ("http", "https", "socks5"):
         transport = factory.open(ProxyAddress(scheme, "127.0.0.1", 1, "me", Secret(SECRET)))
         with pytest.raises(ProxyFailed, match="Connection refused"):
@@ -177,7 +174,7 @@ async def test_nobody_at_the_proxys_address(factory: HttpxTransportFactory) -> N
         await transport.aclose()
 
 
-async def test_a_proxy_is_not_used_for_an_address_that_is_none(factory: HttpxTransportFactory) -> None:
+async def test_a_proxy_is_not_used_for_an_address_that_is_none(factory: TransportFactory) -> None:
     transport = factory.open(ProxyAddress("http", "127.0.0.1", 1))
     with pytest.raises(TransportError):
         await transport.exchange(Request("GET", "ftp://gateway.example/"), 10)

@@ -15,7 +15,7 @@ from node.domain.secret import Secret
 from node.domain.verdict import Ruling
 from node.gateway.httpx_transport import HttpxTransportFactory
 from node.gateway.tls import client_context
-from node.ports.transport import Reply, Request, Transport
+from node.ports.transport import Reply, Request, Transport, TransportFactory
 from node.protocol.routes import Step
 from node.protocol.verdict import judge
 from tests.contract.transport.raw_server import PLAIN
@@ -51,7 +51,7 @@ def scheme(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def transport(factory: HttpxTransportFactory, proxy: RunningProxy) -> AsyncIterator[Transport]:
+async def transport(factory: TransportFactory, proxy: RunningProxy) -> AsyncIterator[Transport]:
     transport = factory.open(proxy.address())
     yield transport
     await transport.aclose()
@@ -87,7 +87,7 @@ async def test_the_server_sees_the_proxys_address(
 
 
 async def test_large_and_hostile_replies_are_bounded_behind_a_proxy_too(
-    transport: Transport, proxy: RunningProxy, internet: Internet, scheme: str, factory: HttpxTransportFactory
+    transport: Transport, proxy: RunningProxy, internet: Internet, scheme: str, factory: TransportFactory
 ) -> None:
     server = internet.of(scheme)
     assert len((await get(transport, server.url("/five-megabytes"))).body) == 5_000_000
@@ -101,7 +101,7 @@ async def test_large_and_hostile_replies_are_bounded_behind_a_proxy_too(
 
 
 async def test_a_wrong_password_is_the_proxys_refusal(
-    proxy: RunningProxy, internet: Internet, scheme: str, factory: HttpxTransportFactory
+    proxy: RunningProxy, internet: Internet, scheme: str, factory: TransportFactory
 ) -> None:
     server = internet.of(scheme)
     for address in (proxy.address(password="wrong-hunter3"), proxy.address(user="")):
@@ -189,7 +189,7 @@ async def test_the_environments_proxy_is_used_when_asked_for(
 
 @pytest.mark.needs_tinyproxy
 async def test_an_https_proxy_is_spoken_to_in_tls(
-    tinyproxy: RunningProxy, internet: Internet, factory: HttpxTransportFactory
+    tinyproxy: RunningProxy, internet: Internet, factory: TransportFactory
 ) -> None:
     """tinyproxy has no TLS of its own, and waits for a line that never comes; nothing goes another way."""
     transport = factory.open(ProxyAddress("https", "127.0.0.1", tinyproxy.port, USER, Secret(PASSWORD)))

@@ -98,3 +98,10 @@ def test_holds_add_up() -> None:
     holds = Hold.BACK_OFF | Hold.DISK
     assert holds & ~Hold.DISK == Hold.BACK_OFF
     assert not holds & ~Hold.DISK & ~Hold.BACK_OFF
+
+
+@pytest.mark.parametrize("one", [Hold.NOTHING, Hold.DISK, Hold.DISK | Hold.ENGINE])
+@pytest.mark.parametrize("other", [Hold.NOTHING, Hold.DISK, Hold.PAUSED, Hold.DISK | Hold.ENGINE])
+def test_holds_are_added_and_taken_away(one: Hold, other: Hold) -> None:
+    assert one.also(other) is one | other
+    assert one.but(other) is one & ~other

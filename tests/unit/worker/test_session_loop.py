@@ -28,7 +28,7 @@ from node.domain.states import Hold, Life
 from node.ports.outbox import Keeping
 from tests.support.bench import POLICY, Bench, LedNode, job, jobs, led_node, malformed, until
 from tests.support.script import NEVER, After, ChangingOffer, ScriptedExecutor, SwitchedGate
-from tests.support.virtual_time import in_virtual_time
+from tests.support.virtual_time import VirtualClock, in_virtual_time
 
 
 def gaps(times: list[float]) -> list[float]:
@@ -47,6 +47,40 @@ async def test_an_idle_node_keeps_its_cycle_with_jitter() -> None:
         assert min(between) < 4.7
         assert all(event.lateness_s == pytest.approx(0, abs=1e-6) for event in bench.events.of(PollStarted))
         assert led.node.presence is Presence.IDLE
+
+
+class CoarseClock(VirtualClock):
+    """Knows whole milliseconds only, as uvloop's does: by it a wait may end before its time."""
+
+    def monotonic(self) -> float:
+        return int(super().monotonic() * 1000) / 1000
+
+
+class CountedGate(SwitchedGate):
+    """Counts how often it is looked at: once in each turn of a session's loop, and once by the source at each poll."""
+
+    looks = 0
+
+    @property
+    def closed_because(self) -> str:
+        self.looks += 1
+        return ""
+
+    @closed_because.setter
+    def closed_because(self, reason: str) -> None:
+        pass
+
+
+@in_virtual_time
+async def test_a_coarse_clock_does_not_have_a_node_turn_in_circles() -> None:
+    gate = CountedGate()
+    bench = Bench(gates=(gate,))
+    bench.clock = CoarseClock()
+    async with led_node(bench):
+        await asyncio.sleep(1000)
+        polls = len(bench.script.times("poll"))
+        assert polls == pytest.approx(200, abs=5)
+        assert gate.looks <= 3 * polls + 3
 
 
 @in_virtual_time
