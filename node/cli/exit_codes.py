@@ -32,6 +32,14 @@ class ExitCode(IntEnum):
     """The submitted job was answered with an error."""
     UNFIT = 11
     """The doctor found something that keeps a node from working."""
+    THRESHOLDS = 12
+    """A load test missed a threshold of its plan, or could not judge one."""
+    AUDIT = 13
+    """A load test's audit found a job lost, doubled or otherwise wrong."""
+    VOID = 14
+    """A load test's generator was the bottleneck: its figures say nothing of the gateway."""
+    STOPPED = 15
+    """A load test was stopped before its time; what was measured until then is told."""
     SETUP = 78
     """The Python version or a package is missing."""
     INTERRUPTED = 130

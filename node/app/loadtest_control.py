@@ -1,0 +1,95 @@
+"""What a load test asks of a sandbox beyond what any gateway can be asked: the end of tokens, and its ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic_core import from_json
+
+from node.domain.errors import BrokenReply, TransportError
+from node.loadtest.audit.gateway_word import Credit, GatewayWord
+from node.ports.transport import Request, Transport
+from node.sandbox.handshake import Handshake
+from node.sandbox.job_rows import JobRow, decode
+
+_TIMEOUT_S: Final = 30.0
+_ROWS: Final = 2000
+"""A page of them is some 600 KB."""
+
+_CLOCKS_S: Final = 0.1
+"""What two clocks of one sandbox may be apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadControl:
+    """Speaks to a sandbox's ``/sandbox/*``."""
+
+    transport: Transport
+    handshake: Handshake
+
+    async def expire_tokens(self) -> bool:
+        """Have all tokens given out so far count no more; whether it did."""
+        try:
+            await self._ask("POST", "/sandbox/expire_tokens")
+        except TransportError:
+            return False
+        return True
+
+    async def submitted(self) -> int:
+        """How many jobs it has ever been given.
+
+        Raises:
+            TransportError: it does not answer, or not as a sandbox does.
+        """
+        return _count(await self._ask("GET", "/sandbox/ledger"), "submitted")
+
+    async def testify(self, word: GatewayWord, since: float, submitted_before: int) -> bool:
+        """Enter all that its ledger says of jobs submitted at ``since`` (Unix seconds) or later; whether it has all.
+
+        Raises:
+            TransportError: it does not answer, or not as a sandbox does.
+        """
+        after: int | None = 0
+        dropped = 0
+        while after is not None:
+            page = await self._ask("GET", f"/sandbox/jobs?after={after}&limit={_ROWS}")
+            try:
+                after, dropped = page["next_after"], int(page["dropped"])
+                rows = [_eased(decode(row)) for row in page["rows"]]
+            except (KeyError, TypeError, ValueError) as error:
+                raise self._no_sandbox(str(error)) from error
+            for row in rows:
+                if row.submitted_at is None or row.submitted_at >= since:
+                    word.take_row(row)
+        word.job_count = Credit(submitted_before, await self.submitted())
+        return not dropped
+
+    async def _ask(self, method: str, path: str) -> Mapping[str, Any]:
+        headers = (("x-control-token", self.handshake.control_token.reveal()),)
+        reply = await self.transport.exchange(Request(method, self.handshake.url + path, headers), _TIMEOUT_S)
+        try:
+            content = from_json(reply.body) if reply.status == 200 else None
+        except ValueError:
+            content = None
+        if not isinstance(content, dict):
+            raise self._no_sandbox(f"HTTP {reply.status}")
+        return content
+
+    def _no_sandbox(self, reason: str) -> BrokenReply:
+        return BrokenReply(f"{self.handshake.url}: this is no answer of a sandbox ({reason})")
+
+
+def _eased(row: JobRow) -> JobRow:
+    """The row with leases that end a little earlier than promised.
+
+    They are ended by the event loop's time, which is some milliseconds old, and told by the wall clock.
+    """
+    claims = (claim._replace(until=None if claim.until is None else claim.until - _CLOCKS_S) for claim in row.claims)
+    return row._replace(claims=tuple(claims))
+
+
+def _count(content: Mapping[str, Any], name: str) -> int:
+    found = content.get(name)
+    return found if isinstance(found, int) else 0

@@ -1,0 +1,111 @@
+"""From what a run measured to what it comes to: the gateway is asked, the audit made, thresholds evaluated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from node.app.loadtest_assembly import LoadGateway
+from node.domain.errors import TransportError
+from node.domain.secret import Secret
+from node.loadtest.audit.gateway_word import Credit, GatewayWord
+from node.loadtest.audit.policy import AuditPolicy
+from node.loadtest.audit.reconcile import reconcile
+from node.loadtest.driver.judged import evaluated, figures_by_name, judged_histograms, judged_stretch
+from node.loadtest.driver.outcome import LoadOutcome
+from node.loadtest.driver.policy import DriverPolicy
+from node.loadtest.driver.public_counts import node_job_counts, total_job_count
+from node.loadtest.driver.run import ShardRecord
+from node.loadtest.driver.target import Target
+from node.loadtest.driver.testimony import ask_for_results
+from node.loadtest.driver.verdict import verdict
+from node.loadtest.figures.figures import Measure
+from node.loadtest.figures.health import HealthLimits
+from node.loadtest.plan.scenario import Scenario
+from node.ports.transport import Transport
+
+_SLACK_S: Final = 1.0
+"""What the clocks of this program and of a sandbox on this machine may be apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Where the gateway's word comes from, and what is known of the run besides its record.
+
+    A gateway without control is asked through its public endpoints, by ``developer``. ``jobs_before`` is how many jobs
+    it had been given before the run, None where it does not tell; ``are_nodes_new`` says that it knew none of the nodes
+    before. ``bugs`` were planted into a sandbox, ``defects`` are those of this program.
+    """
+
+    scenario: Scenario
+    gateway: LoadGateway
+    developer: Transport
+    api_key: Secret
+    audit: AuditPolicy
+    jobs_before: int | None = None
+    are_nodes_new: bool = True
+    bugs: tuple[str, ...] = ()
+    defects: tuple[str, ...] = ()
+
+
+async def judge_run(record: ShardRecord, evidence: Evidence, policy: DriverPolicy) -> LoadOutcome:
+    """Ask the gateway, audit and judge. It blocks the event loop for the audit: nothing else may live then."""
+    plan = evidence.scenario.plan
+    word = GatewayWord(record.book, evidence.audit)
+    notes = [f"left out, since this gateway cannot be told to: {fault}" for fault in record.left_out]
+    notes += await _ask(word, record, evidence, policy)
+    report = reconcile(word, record.times.settled_at)
+    stretch = judged_stretch(record.figures, plan, record.times)
+    histograms = judged_histograms(record.figures, record.book, stretch, is_whole=plan.warm_up_s == 0)
+    lease_s = plan.lease_s(on_sandbox=evidence.gateway.is_bundled)
+    values = figures_by_name(plan, record.figures, histograms, report, stretch, lease_s)
+    outcomes = evaluated(plan, values)
+    health = record.health.verdict(HealthLimits(), record.figures.histograms[Measure.LATENESS])
+    if record.refused:
+        notes.append(f"{record.refused} nodes were refused by the gateway: their secret or identity was denied")
+    if record.is_cut_short and not record.is_settled:
+        notes.append("jobs were open when it was stopped: they count as stuck, which accuses nobody")
+    elif not record.is_settled:
+        notes.append("the time to settle was over before every job that could be claimed had its result")
+    if not stretch.is_steady:
+        notes.append(f"{stretch.rule}: all of the load is judged")
+    return LoadOutcome(
+        plan=plan,
+        gateway=evidence.gateway.url,
+        verdict=verdict(outcomes, report, health, evidence.defects, was_stopped=record.is_cut_short),
+        times=record.times,
+        outcomes=outcomes,
+        report=report,
+        health=health,
+        stretch=stretch,
+        histograms=histograms,
+        values=values,
+        figures=record.figures,
+        own_health=record.health,
+        bugs=evidence.bugs,
+        notes=tuple(notes),
+        defects=evidence.defects,
+    )
+
+
+async def _ask(word: GatewayWord, record: ShardRecord, evidence: Evidence, policy: DriverPolicy) -> list[str]:
+    """Enter what the gateway says; sentences on what it did not."""
+    gateway = evidence.gateway
+    if gateway.control is None:
+        await _ask_publicly(word, record, evidence, policy)
+        return []
+    try:
+        is_whole = await gateway.control.testify(word, record.times.begun_at - _SLACK_S, evidence.jobs_before or 0)
+    except TransportError as error:
+        return [f"the sandbox did not show its ledger: {error}"]
+    return [] if is_whole else ["the sandbox had forgotten a part of its ledger"]
+
+
+async def _ask_publicly(word: GatewayWord, record: ShardRecord, evidence: Evidence, policy: DriverPolicy) -> None:
+    target = Target(evidence.developer, evidence.gateway.url, evidence.api_key)
+    await ask_for_results(record.book, record.jobs, target, policy)
+    if evidence.jobs_before is not None and (jobs := await total_job_count(target, policy)) is not None:
+        word.job_count = Credit(evidence.jobs_before, jobs)
+    if evidence.are_nodes_new:
+        counts = await node_job_counts(record.nodes, target, policy)
+        word.job_credits = {node: Credit(0.0, count) for node, count in counts.items()}

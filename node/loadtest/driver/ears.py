@@ -1,0 +1,50 @@
+"""All that listens to a run, and the driver's own words to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from node.domain.ids import JobId, NodeId
+from node.loadtest.audit.watch import Watch
+from node.loadtest.figures.health import Health
+from node.loadtest.figures.recorder import Recorder
+
+_LATE: Final = 0.0
+"""What a submission's lateness is counted from."""
+
+
+class Ears:
+    """The recorder of figures, the audit's watch and the generator's notes of itself: who is told of what no event says."""
+
+    def __init__(self, recorder: Recorder, watch: Watch, health: Health) -> None:
+        self.recorder = recorder
+        self.watch = watch
+        self.health = health
+        self.on_taken: Callable[[JobId], object] = lambda _: None
+
+    def offered(self) -> None:
+        """See `node.loadtest.driver.submitter.Submissions.offered`."""
+        self.recorder.offered()
+        self.health.offered()
+
+    def sent(self, late_s: float) -> None:
+        """See `node.loadtest.driver.submitter.Submissions.sent`."""
+        self.health.sent(_LATE, late_s)
+
+    def taken(self, job: JobId, model: str, intended_at: float) -> None:
+        """See `node.loadtest.driver.submitter.Submissions.taken`."""
+        self.watch.submitted(job, model, intended_at)
+        self.recorder.submitted(job, intended_at)
+        self.on_taken(job)
+
+    def failed(self, reason: str, *, is_unconfirmed: bool) -> None:
+        """See `node.loadtest.driver.submitter.Submissions.failed`."""
+        self.recorder.submit_failed(reason)
+        if is_unconfirmed:
+            self.watch.unconfirmed()
+
+    def crashed(self, nodes: list[NodeId]) -> None:
+        """These nodes have just been ended without goodbye."""
+        self.watch.crashed(nodes)
+        self.recorder.crashed(nodes)

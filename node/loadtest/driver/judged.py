@@ -1,0 +1,143 @@
+"""What a run's figures are by the names of thresholds, over the time that is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Final
+
+from node.loadtest.audit.book import Book
+from node.loadtest.audit.kinds import Kind
+from node.loadtest.audit.phases import job_phases
+from node.loadtest.audit.report import AuditReport
+from node.loadtest.driver.run import Times
+from node.loadtest.figures.buckets import COARSE
+from node.loadtest.figures.figures import Count, Figures, Measure
+from node.loadtest.figures.histogram import Histogram, Tally
+from node.loadtest.figures.slices import Slice
+from node.loadtest.figures.steady import find_window
+from node.loadtest.plan.model import Plan
+from node.loadtest.thresholds.measured import audited, times
+from node.loadtest.thresholds.threshold import Outcome
+from node.loadtest.thresholds.vocabulary import STEPS
+
+_RATES: Final = {
+    "offered": (Count.OFFERED,),
+    "submitted_rate": (Count.SUBMITTED,),
+    "claimed_rate": (Count.CLAIMED,),
+    "accepted_rate": (Count.ACCEPTED,),
+    "poll_rate": (Measure.POLL, Measure.EMPTY_POLL),
+}
+"""What is counted for each rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The cells ``start`` up to, not including, ``end`` of the series, and how they were found."""
+
+    start: int
+    end: int
+    rule: str
+    is_steady: bool = True
+
+    def of(self, row: Sequence[float]) -> float:
+        """The mean of a row over them."""
+        cells = row[self.start : self.end]
+        return sum(cells) / len(cells) if cells else 0.0
+
+
+def judged_stretch(figures: Figures, plan: Plan, run: Times) -> Stretch:
+    """The load without its warm-up: as long as the plan says, or found by rule where it says so."""
+    series = figures.series
+    span, step = series.span, series.resolution_s
+    if not span:
+        return Stretch(0, 0, "nothing was measured")
+    warm_s = plan.warm_up_s or 0.0
+    # Whole seconds alone: what a run begins and ends in the middle of has less of everything.
+    start = max(0, ceil((run.begun_at + warm_s - span.start) / step)) if warm_s else 0
+    end = max(start + 1, min(len(span), ceil((run.load_ended_at - span.start) / step)))
+    if plan.warm_up_s is not None:
+        rule = f"the first {warm_s:g} s are left out, as the plan says" if warm_s else "all of the load is judged"
+        return Stretch(start, end, rule)
+    rows = {"submitted jobs": series.rates(Count.SUBMITTED), "accepted results": series.rates(Count.ACCEPTED)}
+    window = find_window(rows, start, end)
+    return Stretch(window.start, window.end, window.rule, window.is_steady)
+
+
+def judged_histograms(figures: Figures, book: Book, stretch: Stretch, *, is_whole: bool) -> dict[Measure, Histogram]:
+    """The times over a stretch; those of the whole run to 3 digits, of a part of it to 2."""
+    if is_whole:
+        return figures.histograms | job_phases(book)
+    return {measure: _over(figures.series.slices(measure), stretch) for measure in Measure}
+
+
+def _over(slices: Sequence[Slice | None], stretch: Stretch) -> Histogram:
+    tally, histogram = Tally(), Histogram()
+    joined = Slice.joined([one for one in slices[stretch.start : stretch.end] if one is not None])
+    for bucket, count in joined.counts().items():
+        middle_s = COARSE.middle(bucket) / 1e6
+        for _ in range(count):
+            tally.record(middle_s)
+    histogram.take(tally)
+    return histogram
+
+
+def figures_by_name(
+    plan: Plan,
+    figures: Figures,
+    histograms: Mapping[Measure, Histogram],
+    report: AuditReport,
+    stretch: Stretch,
+    lease_s: float | None,
+) -> dict[str, float | None]:
+    """All figures that the plan's thresholds can name. Shares of errors are of the whole run, be it warm or not."""
+    series = figures.series
+    looked_up = report.of(Kind.LOST)
+    rates = {name: sum(stretch.of(series.rates(of)) for of in kinds) for name, kinds in _RATES.items()}
+    polls = figures.counts[Measure.POLL] + figures.counts[Measure.EMPTY_POLL]
+    return {
+        **times(plan.thresholds, histograms),
+        **audited(report),
+        **rates,
+        "jobs.unknown": max(0, report.jobs.submitted - (0 if looked_up.count is None else looked_up.judged)),
+        **{f"errors.{step}": _share(errors(figures, step), tries(figures, step)) for step in STEPS},
+        "empty_polls": _share(figures.counts[Measure.EMPTY_POLL], polls),
+        "lease": lease_s,
+        "duration": float((stretch.end - stretch.start) * series.resolution_s),
+    }
+
+
+def errors(figures: Figures, step: str) -> int:
+    """How many requests of a step failed."""
+    counts = figures.counts
+    match step:
+        case "poll":
+            return counts[Count.POLL_FAILED]
+        case "submit":
+            return counts[Count.SUBMIT_FAILED]
+        case _:
+            return sum(times for name, times in figures.errors.most_common() if name.startswith(f"{step}: "))
+
+
+def tries(figures: Figures, step: str) -> int:
+    """How many requests of a step came to an end."""
+    counts, failed = figures.counts, errors(figures, step)
+    match step:
+        case "poll":
+            return counts[Measure.POLL] + counts[Measure.EMPTY_POLL] + failed
+        case "submit":
+            return counts[Count.SUBMITTED] + failed
+        case "result":
+            return counts[Count.ACCEPTED] + counts[Count.ALREADY] + failed
+        case _:
+            return counts[Measure.REGISTER] + failed
+
+
+def evaluated(plan: Plan, values: Mapping[str, float | None]) -> tuple[Outcome, ...]:
+    """What came of each threshold, in the plan's order."""
+    return tuple(threshold.evaluate(values) for threshold in plan.thresholds)
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

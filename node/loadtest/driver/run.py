@@ -1,0 +1,288 @@
+"""A load test, or one shard of it, from its first node to its last."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Final, Protocol
+
+from node.domain.ids import JobId, NodeId
+from node.loadtest.audit.book import Book
+from node.loadtest.driver.ears import Ears
+from node.loadtest.driver.fault_player import ExpireAll, FaultPlayer
+from node.loadtest.driver.fleet import LoadFleet
+from node.loadtest.driver.identities import Identities
+from node.loadtest.driver.life import Ground
+from node.loadtest.driver.policy import DriverPolicy
+from node.loadtest.driver.self_watch import SelfWatch
+from node.loadtest.driver.settling import Settling
+from node.loadtest.driver.submitter import Submitter
+from node.loadtest.driver.target import Target
+from node.loadtest.driver.testimony import ask_for_results
+from node.loadtest.figures.figures import Figures
+from node.loadtest.figures.health import Health
+from node.loadtest.plan.population import Order
+from node.loadtest.plan.scenario import Schedule
+from node.ports.clock import Clock
+from node.runtime.signals import Signal
+from node.runtime.tasks import TaskOwner, crash
+
+_AT_ONCE: Final = 50
+"""Nodes started or stopped between two turns of the event loop."""
+
+
+class Phase(Enum):
+    """Where a run stands."""
+
+    WAITING = "waiting"
+    """For the start that all shards have agreed on."""
+    LOAD = "load"
+    SETTLING = "settling"
+    LEAVING = "leaving"
+    OVER = "over"
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """When a run began, when its load ended and when all was over, in Unix seconds of its own clock."""
+
+    begun_at: float
+    load_ended_at: float
+    settled_at: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShardRecord:
+    """What one process measured and saw: figures, health and book merge with those of others.
+
+    ``jobs`` are those that it submitted, ``nodes`` all that it ever started. ``is_cut_short`` says that it was told to stop, ``is_settled`` that no job was open any more when it ended,
+    ``left_out`` are faults that could not be committed. ``refused`` nodes were sent away by the gateway for good.
+    """
+
+    times: Times
+    figures: Figures
+    health: Health
+    book: Book
+    jobs: tuple[JobId, ...]
+    nodes: tuple[NodeId, ...]
+    is_settled: bool
+    is_cut_short: bool
+    left_out: tuple[str, ...]
+    refused: int = 0
+
+
+class Sending(Protocol):
+    """The part of `node.outbox.sender.Sender` that its owner runs."""
+
+    async def run(self, stop: Signal, left_s: Callable[[], float] = ...) -> None:
+        """Send until ``stop`` is set."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """What a run works with, wired by the composition root.
+
+    ``now`` is the run's own clock, Unix seconds that no step moves; ``cpu_s`` the CPU time that this process has used;
+    ``on_sandbox`` says that the gateway is one, so that its lease is the plan's for it.
+    """
+
+    ground: Ground
+    identities: Identities
+    sender: Sending
+    target: Target
+    ears: Ears
+    book: Book
+    now: Callable[[], float]
+    cpu_s: Callable[[], float]
+    expire_tokens: ExpireAll
+    on_sandbox: bool
+    policy: DriverPolicy = field(default_factory=DriverPolicy)
+
+
+class LoadRun:
+    """Run once. `stop` and `abort` may be called at any time."""
+
+    def __init__(self, schedule: Schedule, kit: Kit) -> None:
+        self.on_tick: Callable[[], object] = lambda: None
+        """Called once a second while it runs."""
+        self.phase = Phase.WAITING
+        self.schedule = schedule
+        self._kit = kit
+        clock: Clock = kit.ground.clock
+        self._clock = clock
+        self._tasks = kit.ground.desk.tasks
+        self._submissions = TaskOwner(kit.ground.events.emit)
+        self.fleet = LoadFleet(kit.identities, kit.ground, kit.ears.crashed)
+        self.submitter = Submitter(kit.target, clock, self._submissions, kit.ears, kit.policy)
+        self._faults = FaultPlayer(
+            schedule.faults, self.fleet, kit.ground.line, clock, kit.ears.recorder.mark, kit.expire_tokens
+        )
+        self._settling = Settling(kit.book, lambda: self.fleet.offered, self._ask, clock)
+        self._jobs: list[JobId] = []
+        kit.ears.on_taken = self._taken
+        self._watch = SelfWatch(
+            kit.ears.recorder, kit.ears.health, clock, kit.policy, kit.cpu_s, self._gauges, self._tell_tick
+        )
+        self._stop = Signal()
+        self._abort = Signal()
+        self._begun = 0.0
+
+    @property
+    def figures(self) -> Figures:
+        """What was measured up to the last second."""
+        return self._kit.ears.recorder.figures
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds of the plan, below 0 before its start."""
+        return self._clock.monotonic() - self._begun if self._begun else -self._kit.policy.start_in_s
+
+    def stop(self) -> None:
+        """End the load now, settle briefly, and come to an end."""
+        self._stop.set()
+
+    def abort(self) -> None:
+        """End at once, without settling."""
+        self._stop.set()
+        self._abort.set()
+        if self.phase is not Phase.OVER:
+            self.fleet.abort()
+
+    async def run(self, start_at: float | None = None) -> ShardRecord:
+        """Carry the plan out; what was measured.
+
+        ``start_at`` is the plan's time 0 in Unix seconds by the machine's clock, the same for all shards; None: soon.
+        """
+        sent, watched = Signal(), Signal()
+        beside = [
+            self._beside(self._kit.sender.run(sent), "outbox sender"),
+            self._beside(self._watch.watch_loop(watched), "loop lag"),
+            self._beside(self._watch.tick(watched), "figures"),
+        ]
+        try:
+            begun_at = await self._await_start(start_at)
+            await self._load()
+            load_ended_at = self._kit.now()
+            is_cut_short = self._stop.is_set
+            is_settled = await self._settle()
+            await self._leave()
+        finally:
+            sent.set()
+            await self._submissions.cancel()
+            await asyncio.wait(beside[:1])
+            await self._tasks.cancel()
+            watched.set()
+            await asyncio.wait(beside)
+        self.phase = Phase.OVER
+        return ShardRecord(
+            times=Times(begun_at, load_ended_at, self._kit.now()),
+            figures=self._kit.ears.recorder.figures,
+            health=self._kit.ears.health,
+            book=self._kit.book,
+            jobs=tuple(self._jobs),
+            nodes=tuple(self.fleet.names),
+            is_settled=is_settled,
+            is_cut_short=is_cut_short,
+            left_out=tuple(self._faults.left_out),
+            refused=self.fleet.refused,
+        )
+
+    def _beside(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Something that goes on for the whole run; should it end by a defect, so does the run."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                self._kit.ground.events.emit(crash(name, error))
+                self.abort()
+
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        task.add_done_callback(ended)
+        return task
+
+    async def _await_start(self, start_at: float | None) -> float:
+        wait_s = self._kit.policy.start_in_s if start_at is None else max(0.0, start_at - self._clock.wall())
+        begun = self._clock.monotonic() + wait_s
+        await self._stop.wait(wait_s)
+        self._begun = begun
+        return self._kit.now() + begun - self._clock.monotonic()
+
+    async def _load(self) -> None:
+        self.phase = Phase.LOAD
+        plan, policy, begun = self.schedule.plan, self._kit.policy, self._begun
+        over, sent = Signal(), Signal()
+        wall = self._kit.now() + begun - self._clock.monotonic()
+        following = TaskOwner(self._kit.ground.events.emit)
+        submitting = following.start(
+            self.submitter.run(self.schedule.arrivals(), begun, wall, sent), "submit jobs at their times"
+        )
+        following.start(self._follow_orders(over), "start and stop nodes at their times")
+        following.start(self._faults.run(begun, plan.duration_s, over), "commit faults at their times")
+        try:
+            if not await self._stop.wait(begun + plan.duration_s - self._clock.monotonic()):
+                await asyncio.wait([submitting], timeout=policy.overdue_s)
+            over.set()
+            sent.set()
+            await following.join()
+        finally:
+            self._faults.end_all()
+            await following.cancel()
+
+    async def _follow_orders(self, stop: Signal) -> None:
+        for place, order in enumerate(self.schedule.orders()):
+            wait_s = self._begun + order.at_s - self._clock.monotonic()
+            if (wait_s > 0 or place % _AT_ONCE == 0) and await stop.wait(max(0.0, wait_s)):
+                return
+            if order.order is Order.START:
+                self.fleet.start(order.node)
+            else:
+                self.fleet.stop(order.node)
+
+    async def _settle(self) -> bool:
+        """Wait until no job is open, as long as the plan allows; whether that came to be."""
+        self.phase = Phase.SETTLING
+        clock, policy = self._clock, self._kit.policy
+        end = clock.monotonic() + self.schedule.plan.settling_s(on_sandbox=self._kit.on_sandbox)
+        was_stopped = False
+        while not self._abort.is_set:
+            if self._is_quiet() and await self._settling.is_over() and self._is_quiet():
+                return True
+            if self._stop.is_set and not was_stopped:
+                was_stopped, end = True, min(end, clock.monotonic() + policy.brief_settle_s)
+            left_s = end - clock.monotonic()
+            if left_s <= 0:
+                return False
+            await self._abort.wait(min(left_s, policy.look_s))
+        return False
+
+    def _is_quiet(self) -> bool:
+        return not (self.submitter.in_flight or self._kit.ground.outbox.count() or self.fleet.is_busy)
+
+    async def _leave(self) -> None:
+        self.phase = Phase.LEAVING
+        self._watch.is_judging = False
+        if not self._abort.is_set:
+            await self.fleet.drain()
+            if await self.fleet.ended(self._kit.policy.drain_s):
+                return
+        self.fleet.abort()
+        await self.fleet.ended(self._kit.policy.abort_s)
+
+    def _taken(self, job: JobId) -> None:
+        self._jobs.append(job)
+        self._settling.submitted(job)
+
+    async def _ask(self, jobs: list[JobId]) -> None:
+        await ask_for_results(self._kit.book, jobs, self._kit.target, self._kit.policy, is_last_word=False)
+
+    def _tell_tick(self) -> None:
+        self.on_tick()
+
+    def _gauges(self) -> Mapping[str, float]:
+        return {
+            "nodes.planned": self.schedule.target(max(0.0, self.elapsed_s)),
+            "in_flight": self.submitter.in_flight,
+            "outbox": self._kit.ground.outbox.count(),
+        }

@@ -1,0 +1,60 @@
+"""The generator's eye on itself, and the clock that its figures are read by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from node.loadtest.driver.policy import DriverPolicy
+from node.loadtest.figures.health import Health
+from node.loadtest.figures.recorder import Recorder
+from node.ports.clock import Clock
+from node.runtime.signals import Signal
+
+
+class SelfWatch:
+    """Measures how late the event loop is and what the process uses, and folds all figures once a second.
+
+    ``cpu_s`` gives the CPU time that the process has used, in seconds; ``gauges`` levels to note at each tick, and
+    ``on_tick`` is called after it.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        health: Health,
+        clock: Clock,
+        policy: DriverPolicy,
+        cpu_s: Callable[[], float],
+        gauges: Callable[[], Mapping[str, float]],
+        on_tick: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.is_judging = True
+        """Whether the generator is held to what is found: not while all nodes leave together, when nothing is measured."""
+        self._recorder = recorder
+        self._health = health
+        self._clock = clock
+        self._policy = policy
+        self._cpu_s = cpu_s
+        self._gauges = gauges
+        self._on_tick = on_tick
+
+    async def watch_loop(self, stop: Signal) -> None:
+        """Look how late a timer comes, again and again."""
+        while True:
+            due = self._clock.monotonic() + self._policy.lag_s
+            if await stop.wait(self._policy.lag_s):
+                return
+            if self.is_judging:
+                self._health.loop_lag(max(0.0, self._clock.monotonic() - due))
+
+    async def tick(self, stop: Signal) -> None:
+        """Fold the figures once a second, and at the end."""
+        at, used_s = self._clock.monotonic(), self._cpu_s()
+        while not await stop.wait(self._policy.tick_s):
+            now, now_used_s = self._clock.monotonic(), self._cpu_s()
+            if self.is_judging:
+                self._health.cpu((now_used_s - used_s) / max(now - at, 1e-6))
+            at, used_s = now, now_used_s
+            self._recorder.tick(self._gauges())
+            self._on_tick()
+        self._recorder.tick(self._gauges())
