@@ -56,6 +56,30 @@ def test_the_lease_is_that_of_the_gateway_in_use(load_here: Load) -> None:
     assert load_here(flags={**leases, "--gateway": "http://x"}).settings.lease_s == 1000
 
 
+def test_a_time_for_jobs_of_production_counts_alone_and_is_held_to_the_lease(load_here: Load) -> None:
+    settings = load_here(
+        environ={"WORKER_TIMEOUT": "20000"}, flags={"gateway.lease_s": 60, "sandbox.lease_s": 60}
+    ).settings
+    assert settings.worker.timeout_s == 20
+
+
+@pytest.mark.parametrize(("given", "fits"), [("0", True), ("30", False), ("999", False), ("1000", True)])
+def test_seconds_where_milliseconds_are_asked_for_are_a_fault(
+    faults_here: Faults, load_here: Load, given: str, fits: bool
+) -> None:
+    if fits:
+        load_here(environ={"WORKER_TIMEOUT": given})
+        return
+    (fault,) = faults_here(environ={"WORKER_TIMEOUT": given})
+    assert "milliseconds" in fault.remedy
+
+
+def test_one_secret(faults_here: Faults) -> None:
+    (fault,) = faults_here(environ={"NODE_SECRET": "s3cret-text", "NODE_SECRET_FILE": "run/secret"})
+    assert "keep one" in fault.remedy
+    assert "s3cret-text" not in str(fault)
+
+
 def test_one_way_to_check_signatures(faults_here: Faults) -> None:
     (fault,) = faults_here(environ={"LLM_NODE_GATEWAY__JWT_KEY": "k3y"}, toml="[gateway]\njwks_url='https://x/jwks'\n")
     assert fault.place == "environment LLM_NODE_GATEWAY__JWT_KEY"
