@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import random
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -15,10 +15,11 @@ from typing import Final, TextIO
 from node.app.assembly import Fleet, Ground, assembled
 from node.app.control import ControlHandle, control_handle
 from node.app.display import Display
-from node.app.engines import EngineBuilder, Engines
+from node.app.engines import EngineBuilder, Engines, first_look
 from node.app.exchange_log import LoggedExecutor
 from node.app.fleet import outbox_file, token_reader
 from node.app.machine_watch import MachineWatch, machine_watch
+from node.app.masked_executor import MaskedExecutor
 from node.app.node_status import NodeFacts, NodeStatus
 from node.app.outlets import OutletGround, outlets
 from node.app.production_plan import Claim, ProductionPlan
@@ -37,6 +38,7 @@ from node.machine.offer import EngineOffer
 from node.manager.shutdown import ShutdownSignals
 from node.observability.health_server import HealthPolicy, HealthServer
 from node.observability.live_metrics import MachineCollector, StatusCollector
+from node.observability.profiling import Gauges, JobProfiler
 from node.observability.redaction import Redactor
 from node.observability.sd_notify import SystemdNotifier
 from node.outbox.sqlite import SqliteOutbox
@@ -45,9 +47,6 @@ from node.runtime.signals import Signal
 from node.runtime.system import SystemClock
 from node.runtime.tasks import TaskOwner
 from node.settings.policies import Policies, to_policies
-
-_FIRST_LOOK_S: Final = 3.0
-"""How long the start waits for the engines to tell their models; those that take longer are announced later."""
 
 _AT_ONCE: Final = StaggerPolicy(min_s=0.0, max_s=0.0, spacing_s=0.0, jitter_s=0.0)
 
@@ -125,20 +124,23 @@ class Production:
         )
         async with AsyncExitStack() as stack:
             ground = OutletGround(telemetry, transports, clock, chance, self.plan.worker)
-            traces = await stack.enter_async_context(outlets(settings, ground))
+            samples = await stack.enter_async_context(outlets(settings, ground, orders.patience_s))
             watch = await stack.enter_async_context(machine_watch(settings, self.claim.folder, self.gpus, bus, clock))
+            bus.attach(JobProfiler(samples, clock, Gauges(time.process_time, watch.lag.worst_since_s), bus))
             builder = EngineBuilder(
                 *(self.plan.engines, settings, tls, clock, chance, bus, watch.latest),
                 falls_back=self.plan.falls_back,
             )
-            engines = builder.build()
-            offer = await stack.enter_async_context(_kept(engines, telemetry))
-            gate = EngineGate(list(engines.raw), offer.models_of)
+            slots = await builder.slots()
+            self.display.say(slots.sentence())
+            engines = builder.build(slots)
+            offer = await stack.enter_async_context(_kept(engines, telemetry, self.display))
+            gate = EngineGate(list(engines.raw), clock, offer.models_of)
             bus.attach(gate)
-            policies = self._policies(gateway)
+            policies = self._policies(gateway, slots.node)
             outbox = await SqliteOutbox.open(outbox_file(self.claim.folder), policies.outbox, clock, bus)
             stack.push_async_callback(outbox.aclose)
-            executor: Executor = engines.executor
+            executor: Executor = MaskedExecutor(engines.executor, telemetry.redactor.redact)
             stack.push_async_callback(executor.aclose)
             if settings.logging.prompts:
                 executor = LoggedExecutor(executor, telemetry.logs.log_exchange)
@@ -151,13 +153,20 @@ class Production:
                 redact=telemetry.redactor.redact,
                 claim_gates=(*watch.gates, gate),
                 offer=offer,
-                traces=traces,
+                traces=samples,
             )
             fleet = await stack.enter_async_context(assembled([self.claim.spec], policies, deployment, fleet_ground))
-            return await self._work(fleet, watch, telemetry, tasks, orders)
+            facts = NodeFacts(self.claim.spec.node_id, self.plan.worker, slots.node, settings.health.ready_poll_s)
+            return await self._work(facts, fleet, watch, telemetry, tasks, orders)
 
     async def _work(
-        self, fleet: Fleet, watch: MachineWatch, telemetry: Telemetry, tasks: TaskOwner, orders: StopOrders
+        self,
+        facts: NodeFacts,
+        fleet: Fleet,
+        watch: MachineWatch,
+        telemetry: Telemetry,
+        tasks: TaskOwner,
+        orders: StopOrders,
     ) -> Outcome:
         self._tell_left_overs(fleet)
         telemetry.bus.subscribe(ResultLost, self._on_result_lost)
@@ -170,7 +179,7 @@ class Production:
             fleet.drain()
 
         orders.obeyed_by(drain, fleet.abort)
-        async with self._watched(fleet, watch, telemetry, orders):
+        async with self._watched(facts, fleet, watch, telemetry, orders):
             telemetry.bus.subscribe(LifeChanged, lambda event: systemd.status(f"the node is {event.after.value}"))
             systemd.ready("the node is starting")
             try:
@@ -192,11 +201,10 @@ class Production:
 
     @contextlib.asynccontextmanager
     async def _watched(
-        self, fleet: Fleet, watch: MachineWatch, telemetry: Telemetry, orders: StopOrders
+        self, facts: NodeFacts, fleet: Fleet, watch: MachineWatch, telemetry: Telemetry, orders: StopOrders
     ) -> AsyncIterator[None]:
         """Serve health, metrics and control within the block, where that is wanted."""
-        settings, spec = self.plan.settings, self.claim.spec
-        facts = NodeFacts(spec.node_id, self.plan.worker, self.plan.engines.slots, settings.health.ready_poll_s)
+        settings = self.plan.settings
         status = NodeStatus(facts, telemetry.monitor, fleet.outbox, SystemClock())
         telemetry.bus.attach(status)
         telemetry.metrics.observe(StatusCollector(status))
@@ -216,17 +224,15 @@ class Production:
             redact=telemetry.redactor.redact,
         )
         async with server:
-            handle = ControlHandle(spec.node_id, server.url, token, os.getpid())
+            handle = ControlHandle.of_this_process(facts.node, facts.worker, server.url, token)
             with control_handle(self.claim.folder, handle):
                 self.display.say(f"Health, metrics and control are at {server.url}.")
                 yield
 
-    def _policies(self, gateway: GatewayAddress) -> Policies:
+    def _policies(self, gateway: GatewayAddress, slots: int) -> Policies:
         settings = self.plan.settings
         policies = to_policies(settings, echo_url=gateway.echo_url)
-        node = replace(
-            policies.node, slots=self.plan.engines.slots, burst=policies.node.burst or settings.worker.batch_size
-        )
+        node = replace(policies.node, slots=slots, burst=policies.node.burst or settings.worker.batch_size)
         stagger = replace(_AT_ONCE, return_cycles=policies.stagger.return_cycles)
         return replace(policies, node=node, stagger=stagger)
 
@@ -239,15 +245,14 @@ class Production:
 
 
 @contextlib.asynccontextmanager
-async def _kept(engines: Engines, telemetry: Telemetry) -> AsyncIterator[EngineOffer]:
+async def _kept(engines: Engines, telemetry: Telemetry, display: Display) -> AsyncIterator[EngineOffer]:
     """Look after the engines' models within the block; they are asked for once before it begins, for some seconds."""
     offer = EngineOffer([keeper.catalogue for keeper in engines.keepers])
     stop, tasks = Signal(), TaskOwner(telemetry.bus.emit)
     for keeper in engines.keepers:
         telemetry.bus.attach(keeper)
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_FIRST_LOOK_S):
-            await offer.refresh()
+    for silent in await first_look(engines, offer):
+        display.say(f"{silent}. It is looked for again and again.")
     for keeper in engines.keepers:
         tasks.start(keeper.run(stop), f"models of {keeper.engine}")
     try:

@@ -17,6 +17,7 @@ from node.domain.identity import Hardware, Identity, NodeSpec
 from node.domain.ids import AccountId, NodeId
 from node.domain.secret import Secret
 from node.runtime.filelock import FileLock
+from node.settings.foreign_secrets import secrets_of_address, secrets_of_login, secrets_of_query
 from node.settings.identity import read_identities
 from node.settings.load import Loaded
 from node.settings.model import Settings
@@ -33,7 +34,7 @@ class ProductionPlan:
     of their own; ``worker`` names the process.
 
     ``candidates`` are the identities that it may take, in order; ``falls_back`` says whether other models may run than
-    were asked for.
+    were asked for; ``foreign`` are secrets of the environment that are no settings.
     """
 
     settings: Settings
@@ -45,6 +46,7 @@ class ProductionPlan:
     worker: str
     falls_back: bool
     is_dry_run: bool = False
+    foreign: tuple[Secret, ...] = ()
 
     def secrets(self) -> Iterable[Secret]:
         """All secrets that the settings hold, empty ones included: none may appear anywhere."""
@@ -55,7 +57,10 @@ class ProductionPlan:
                 yield spec.proxy.password
                 yield spec.proxy.credentials
         yield from (settings.gateway.jwt_key, settings.openai.api_key, settings.identity.secret)
-        yield from (settings.identity.proxy, settings.events.webhook)
+        yield from (settings.identity.proxy, *secrets_of_login(settings.identity.proxy.reveal()))
+        yield from secrets_of_address(settings.events.webhook.reveal())
+        yield from secrets_of_query(settings.tracing.url)
+        yield from self.foreign
 
     def folder(self, spec: NodeSpec) -> Path:
         """Where this node keeps its outbox and control file, and its logs where they have no folder elsewhere."""
@@ -104,6 +109,8 @@ def plan_production(
         faults.append(InputFault("gateway", "no gateway is named", remedy, column="gateway.url"))
     if faults or engines is None:
         raise InvalidInput(faults)
+    if dry_run:
+        settings, candidates = _on_this_machine(settings, candidates)
     return ProductionPlan(
         settings=settings,
         candidates=tuple(replace(spec, hardware=hardware) for spec in candidates),
@@ -114,6 +121,7 @@ def plan_production(
         worker=settings.worker.id or platform.node() or "worker",
         falls_back=dry_run or _falls_back(settings),
         is_dry_run=dry_run,
+        foreign=loaded.foreign,
     )
 
 
@@ -136,6 +144,13 @@ def _candidates(loaded: Loaded, cwd: Path, *, node: str, claim: bool, dry_run: b
     if dry_run and not node and not claim and not loaded.settings.identity.id:
         return (NodeSpec(_TRIAL, Hardware(0, 0, 0, "", ""), ()),)
     return read_identities(loaded, cwd, node=node, claim=claim)
+
+
+def _on_this_machine(settings: Settings, candidates: Sequence[NodeSpec]) -> tuple[Settings, Sequence[NodeSpec]]:
+    """The same without what belongs to the real gateway: the key of its tokens, and the way there by proxies."""
+    own = {"jwt_key": Secret(""), "jwks_url": "", "trust_env_proxies": False}
+    settings = settings.model_copy(update={"gateway": settings.gateway.model_copy(update=own)})
+    return settings, [replace(spec, proxy=None) for spec in candidates]
 
 
 def _falls_back(settings: Settings) -> bool:

@@ -96,7 +96,7 @@ async def open_telemetry(about: Listening, console: TextIO | None, redactor: Red
         logging.getLogger(talkative).setLevel(logging.WARNING)
     bus, stop = EventBus(lambda line: to_stderr(redactor.redact(line))), Signal()
     monitor = NodeMonitor(clock, about.nodes)
-    metrics = Metrics(worker=about.worker)
+    metrics = Metrics(worker=about.worker, redact=redactor.redact)
     lines = LogSubscriber(logs, clock)
     for subscriber in (monitor, MetricsSubscriber(metrics, len(about.nodes)), lines):
         bus.attach(subscriber)

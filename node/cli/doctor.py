@@ -7,8 +7,10 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from node.app.doctor.examine import examine, faults_found
@@ -24,7 +26,7 @@ from node.machine.probe import gpu_sources, probe_hardware
 from node.runtime.system import SystemClock
 from node.settings.load import load
 
-_STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red"}
+_STYLES: Final = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
 
 def run_doctor(
@@ -70,14 +72,30 @@ class _Report:
         self._findings.append(finding)
         if self._console is None:
             return
-        head = Text.assemble((f"{finding.status:<4}", _STYLES[finding.status]), f"  {finding.name:<9} {finding.detail}")
-        self._console.print(head, soft_wrap=True)
+        if self._console.is_terminal:
+            self._console.print(_row(finding))
+            return
+        # In a file nothing is broken into lines, so that it can be searched.
+        self._console.print(f"{finding.status:<4}  {finding.name:<8}  {finding.detail}", markup=False, soft_wrap=True)
         if finding.remedy:
-            self._console.print(Text(f"                {finding.remedy}", style="dim"), soft_wrap=True)
+            self._console.print(f"{'':<16}{finding.remedy}", markup=False, soft_wrap=True)
 
     def close(self, console: Console) -> None:
         if self._console is None:
             console.print(json.dumps(as_json(self._findings), indent=2), markup=False, soft_wrap=True)
             return
         counts = {grade: sum(1 for finding in self._findings if finding.status == grade) for grade in _STYLES}
-        self._console.print(", ".join(f"{count} {grade}" for grade, count in counts.items()))
+        verdict = "a node cannot work here yet" if counts["fail"] else "a node can work here"
+        told = ", ".join(f"{count} {grade}" for grade, count in counts.items())
+        self._console.print(f"{told}: {verdict}.")
+
+
+def _row(finding: Finding) -> Table:
+    row = Table.grid(padding=(0, 2, 0, 0))
+    row.add_column(width=4)
+    row.add_column(width=8)
+    row.add_column(overflow="fold")
+    row.add_row(Text(finding.status, _STYLES[finding.status]), Text(finding.name), Text(finding.detail))
+    if finding.remedy:
+        row.add_row("", "", Text(finding.remedy, style="dim"))
+    return row

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 from typing import Annotated, Final
 
 import typer
@@ -42,8 +45,22 @@ def _root(
     pass
 
 
+def heed_sigterm(pid: int) -> None:
+    """Let SIGTERM end a process of this number as it ends others, until something else is wanted of it.
+
+    The kernel spares process 1, which is what a container's program is, all signals that it has no handler for.
+    """
+    if pid == 1:
+        signal.signal(signal.SIGTERM, _end)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line, by default the process's own, and return its exit code; see `ExitCode`."""
+    heed_sigterm(os.getpid())
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or (given[0].startswith("-") and given[0] not in _OWN_OPTIONS):
         given.insert(0, "simulate")

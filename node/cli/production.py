@@ -20,7 +20,7 @@ from node.app.production_plan import Claim, ProductionPlan, claim_identity, plan
 from node.app.summary import Outcome, summarize
 from node.app.telemetry import redactor_for
 from node.app.trial import trial_gateway
-from node.cli.closing import closing_lines, exit_code
+from node.cli.closing import closing_lines, exit_code, places
 from node.cli.exit_codes import ExitCode
 from node.cli.output import OutputConsole, mask_output
 from node.cli.plain import PlainDisplay, json_line
@@ -96,7 +96,7 @@ async def _gateway(plan: ProductionPlan, display: Display) -> AsyncIterator[Gate
     if not plan.is_dry_run:
         yield GatewayAddress(settings.url, settings.effective_auth_url)
         return
-    async with trial_gateway(plan) as url:
+    async with trial_gateway(plan, display.say) as url:
         display.say(f"Dry run: a sandbox gateway runs at {url}, and no other is spoken to.")
         yield GatewayAddress(url, url, f"{url}/ip")
 
@@ -107,8 +107,8 @@ def _greet(display: Display, plan: ProductionPlan, claim: Claim, notes: list[str
     machine = plan.hardware
     display.say(
         f"Node {claim.spec.node_id} as worker {plan.worker}: {machine.cpu_cores} cores, {machine.ram_mb:,} MB,"
-        f" GPU {machine.gpu}; {plan.engines.slots} jobs at a time; engines"
-        f" {', '.join(name for name, _, _ in plan.engines.entries)}; logs and outbox are in {claim.folder}."
+        f" GPU {machine.gpu}; engines {', '.join(name for name, _, _ in plan.engines.entries)};"
+        f" {places(claim.folder, plan.log_folder(claim.spec))}."
     )
 
 
@@ -119,7 +119,8 @@ def _close(console: Console, outcome: Outcome, plan: ProductionPlan, claim: Clai
     jobs = outcome.view.jobs
     console.print(
         f"Stopped after {outcome.view.uptime_s:.0f} s: {jobs.received} jobs received, {jobs.succeeded} done,"
-        f" {jobs.failed} failed, {jobs.accepted} results accepted, {outcome.unsent} unsent."
+        f" {jobs.failed} failed, {jobs.accepted} results accepted, {outcome.unsent} unsent.",
+        soft_wrap=True,
     )
-    for line in closing_lines(outcome, claim.folder):
-        console.print(line)
+    for line in closing_lines(outcome, claim.folder, plan.log_folder(claim.spec)):
+        console.print(line, markup=False, soft_wrap=True)

@@ -168,7 +168,14 @@ class EngineRefused(EngineFailed):
 
 
 class EngineOverloaded(ExecutorError):
-    """The engine is full. Not a failure of the engine."""
+    """The engine is full. Not a failure of the engine.
+
+    ``retry_after_s`` is how long to leave it alone at least, in seconds; None where it does not say.
+    """
+
+    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(reason)
 
 
 class StorageError(NodeError):

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from node.domain.errors import Declined, EngineOverloaded, ExecutorError
+from node.domain.errors import Declined, EngineOverloaded, EngineRefused, ExecutorError
 from node.domain.events import EngineCalled
+from node.domain.trace import TraceContext
 from node.executors.presence import EnginePresence
 from node.ports.clock import Clock
 from node.ports.events import EventSink
@@ -23,8 +24,11 @@ class EngineAbsent(Declined):
 class EngineCall:
     """The figures of one call, filled in while it runs. ``model`` is the one asked for until the engine names it."""
 
-    def __init__(self, model: str, clock: Clock) -> None:
+    def __init__(self, model: str, clock: Clock, trace: TraceContext | None = None) -> None:
         self.model = model
+        self.trace = trace
+        self.load_s: float | None = None
+        self.finish_reason: str | None = None
         self.prompt_tokens: int | None = None
         self.output_tokens: int | None = None
         self.first_token_s: float | None = None
@@ -83,23 +87,23 @@ class EngineCalls:
             raise Declined(self._presence.missing_because)
 
     @contextmanager
-    def call(self, model: str) -> Iterator[EngineCall]:
+    def call(self, model: str, trace: TraceContext | None = None) -> Iterator[EngineCall]:
         """Ask the engine inside: it is told as one `EngineCalled`, or as missing where `EngineAbsent` is raised."""
-        call = EngineCall(model, self._clock)
+        call = EngineCall(model, self._clock, trace)
         try:
             yield call
         except EngineAbsent as absent:
             self._presence.missing(str(absent))
             raise
         except ExecutorError as error:
-            self._tell(call, str(error), is_overload=isinstance(error, EngineOverloaded))
+            self._tell(call, str(error), error)
             raise
         except asyncio.CancelledError:
             self._tell(call, _CUT_OFF)
             raise
         self._tell(call)
 
-    def _tell(self, call: EngineCall, error: str = "", *, is_overload: bool = False) -> None:
+    def _tell(self, call: EngineCall, error: str = "", cause: ExecutorError | None = None) -> None:
         self._events.emit(
             EngineCalled(
                 engine=self._engine,
@@ -109,6 +113,10 @@ class EngineCalls:
                 error=error,
                 prompt_tokens=None if error else call.prompt_tokens,
                 first_token_s=call.first_token_s,
-                is_overload=is_overload,
+                is_overload=isinstance(cause, EngineOverloaded),
+                is_refusal=isinstance(cause, Declined | EngineRefused),
+                finish_reason=None if error else call.finish_reason,
+                load_s=call.load_s,
+                trace=call.trace,
             )
         )

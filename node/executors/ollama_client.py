@@ -15,9 +15,11 @@ import httpx
 import ollama
 
 from node.domain.errors import Declined, EngineFailed, EngineOverloaded, EngineRefused, ExecutorError
+from node.domain.trace import TraceContext
 from node.executors.batches import largest_reply
 from node.executors.engine_calls import EngineAbsent
 from node.executors.engine_words import one_line, presentable
+from node.executors.inflated import inflate
 from node.executors.ndjson_stream import NdjsonStream
 from node.executors.ollama_policy import OllamaPolicy
 
@@ -44,26 +46,29 @@ class OllamaClient:
         self._policy = policy
         self._tls = tls
         self._answered = answered
-        self._opened: ollama.AsyncClient | None = None
+        self._opened: httpx.AsyncHTTPTransport | None = None
         self._closing = AsyncExitStack()
 
-    @property
-    def api(self) -> ollama.AsyncClient:
-        """The client itself, to be used inside `errors`."""
-        if self._opened is None:
-            limit = self._policy.concurrency
-            self._opened = ollama.AsyncClient(
-                self._policy.base_url,
-                follow_redirects=False,
-                timeout=httpx.Timeout(None, connect=self._policy.connect_s),
-                limits=httpx.Limits(max_connections=limit, max_keepalive_connections=limit),
-                trust_env=False,
-                verify=self._tls,
-                headers={"accept-encoding": "identity"},
-                event_hooks={"response": [self._judge]},
-            )
-            self._closing.push_async_exit(self._opened)
-        return self._opened
+    def api(self, trace: TraceContext | None = None) -> ollama.AsyncClient:
+        """The client itself, for one request inside `errors`. ``trace`` is passed on as W3C's ``traceparent``."""
+        headers = {"accept-encoding": "identity"}
+        if trace is not None:
+            headers["traceparent"] = trace.traceparent
+        # One a request, on connections that all share: the client takes headers when it is made and at no other time.
+        return ollama.AsyncClient(
+            self._policy.base_url,
+            follow_redirects=False,
+            timeout=httpx.Timeout(None, connect=self._policy.connect_s),
+            transport=self._connections(),
+            trust_env=False,
+            headers=headers,
+            event_hooks={"response": [self._judge]},
+        )
+
+    async def probe(self) -> None:
+        """Ask for the list of models. Raises as `errors` does."""
+        with self.errors():
+            await self.api().list()
 
     @contextmanager
     def errors(self, model: str = "", asked: Iterable[str] = ()) -> Iterator[None]:
@@ -100,15 +105,23 @@ class OllamaClient:
         """Close the connections; a second call does nothing."""
         await self._closing.aclose()
 
+    def _connections(self) -> httpx.AsyncHTTPTransport:
+        if self._opened is None:
+            limit = self._policy.concurrency
+            limits = httpx.Limits(max_connections=limit, max_keepalive_connections=limit)
+            self._opened = httpx.AsyncHTTPTransport(verify=self._tls, limits=limits, trust_env=False)
+            self._closing.push_async_callback(self._opened.aclose)
+        return self._opened
+
     async def _judge(self, response: httpx.Response) -> None:
         """Called by httpx with every response, before its body is read."""
         content_type = response.headers.get("content-type", "")
         if response.status_code == httpx.codes.NOT_FOUND and not content_type.startswith("application/json"):
             raise EngineAbsent(f"what answers at {self._policy.place} is not Ollama's API; check the URL")
         self._answered()
-        if "content-encoding" not in response.headers:
-            body = cast("httpx.AsyncByteStream", response.stream)
-            response.stream = self._bounded(response.request.url.path, body)
+        inflate(response)
+        body = cast("httpx.AsyncByteStream", response.stream)
+        response.stream = self._bounded(response.request.url.path, body)
 
     def _bounded(self, path: str, body: httpx.AsyncByteStream) -> NdjsonStream:
         match path.rpartition("/")[2]:

@@ -61,6 +61,7 @@ class ChatAnswer:
         if self._thought and not text:
             raise EngineRefused("the model used its whole output for thinking; turn that off, or raise max_output")
         call = self._call
+        call.finish_reason = self.finish_reason
         return Generation(
             text=text,
             model=call.model,

@@ -52,6 +52,7 @@ class ModelCatalogue:
         self._withdrawn: dict[str, float] = {}
         self._failures = 0
         self._failing_since: float | None = None
+        self._failed_because = ""
         self._told: bool | None = None
         self._asked = 0
         self._answered = 0
@@ -66,6 +67,11 @@ class ModelCatalogue:
     def is_fresh(self) -> bool:
         """Whether the last listing succeeded."""
         return self._answered > 0 and self._failing_since is None
+
+    @property
+    def failed_because(self) -> str:
+        """Why the last listing failed; empty where it did not, or there was none yet."""
+        return self._failed_because
 
     def on_change(self, call: Callable[[], object]) -> None:
         """Have this called whenever `offered` has changed."""
@@ -119,7 +125,7 @@ class ModelCatalogue:
             self._answered = turn
             self._stored = tuple(model.name for model in stored)
             self._names = frozenset(full_name(name) for name in self._stored)
-            self._failures, self._failing_since = 0, None
+            self._failures, self._failing_since, self._failed_because = 0, None, ""
             self._tell(available=True, reason="")
             self.review()
         return True
@@ -145,6 +151,7 @@ class ModelCatalogue:
 
     def _failed(self, reason: str) -> None:
         self._failures += 1
+        self._failed_because = reason
         if self._failing_since is None:
             self._failing_since = self._clock.monotonic()
         if self._failures >= _FAILURES:

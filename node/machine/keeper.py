@@ -87,7 +87,7 @@ class ModelKeeper:
         self._kept: set[str] = set()
         self._not_before: dict[str, float] = {}
         self._preloading = False
-        self._relieved_at = float("-inf")
+        self._relieved_at = self._refused_at = float("-inf")
         self._told: set[str] = set()
         self._bell = Bell()
         self._catalogue.on_engine(self._bell.ring)
@@ -140,6 +140,13 @@ class ModelKeeper:
             await self._puller.pull(model)
             await self._catalogue.refresh()
 
+    async def lacks(self, model: str) -> bool:
+        """Whether the engine, which is asked anew, has lost this model, and it is one to be fetched."""
+        # Whoever asks is not to wait for an engine that does not answer.
+        if not (self._catalogue.is_fresh and self._catalogue.may_pull(model)):
+            return False
+        return await self._catalogue.refresh() and not self._catalogue.has(model)
+
     async def run(self, stop: Signal) -> None:
         """Keep watch until ``stop``. Then downloads and loads under way are ended, so stop it after the jobs."""
         self._tasks.start(self._watch(), name=f"{self.engine}: models")
@@ -160,8 +167,7 @@ class ModelKeeper:
         refresh_at = self._clock.monotonic()
         while True:
             if self._clock.monotonic() >= refresh_at:
-                answered = await self._catalogue.refresh()
-                self._use.forget_all_but(self._catalogue.stored)
+                answered = await self._refresh()
                 refresh_at = self._clock.monotonic() + self._refresh_in(answered=answered)
             self._catalogue.review()
             if self._library.manages and self._catalogue.is_fresh:
@@ -169,13 +175,28 @@ class ModelKeeper:
             if await self._bell.wait(min(self._policy.check_s, max(0.0, refresh_at - self._clock.monotonic()))):
                 refresh_at = self._clock.monotonic()
 
+    async def _refresh(self) -> bool:
+        was_there = self._catalogue.is_fresh
+        answered = await self._catalogue.refresh()
+        self._use.forget_all_but(self._catalogue.stored)
+        if answered and not was_there:
+            # It was started anew, as a rule: what failed while it went may go well, and its memory is free.
+            self._not_before.clear()
+        return answered
+
     def _refresh_in(self, *, answered: bool) -> float:
         delay = self._policy.refresh_s * self._random.uniform(0.9, 1.1)
         return delay if answered else min(delay, self._policy.retry_s)
 
     def _on_call(self, event: EngineCalled) -> None:
-        if event.engine == self.engine:
-            self._use.used(event.model)
+        if event.engine != self.engine:
+            return
+        self._use.used(event.model)
+        now = self._clock.monotonic()
+        if event.is_refusal and now >= self._refused_at + self._policy.retry_s:
+            # Somebody may have removed the model.
+            self._refused_at = now
+            self._bell.ring()
 
     def _pull_failed(self, model: str) -> None:
         self._catalogue.withdraw(model, self._policy.pull.retry_s)
@@ -235,7 +256,10 @@ class ModelKeeper:
             if await self._move("load", model):
                 self._kept.add(key)
                 self._use.used(model)
-                del self._not_before[key]
+                self._not_before.pop(key, None)
+            else:
+                # The engine may have gone meanwhile.
+                self._bell.ring()
 
     def _tell_missing(self, model: str, error: ExecutorError) -> None:
         remedy = f"have {self.engine} fetch it, or allow that with models.pull"

@@ -134,6 +134,16 @@ def _result_lost(event: ev.ResultLost) -> Entry:
     return Entry(ERROR, Topic.NODES, "result lost", {**_job(event.key), "reason": event.reason})
 
 
+def _job_profiled(event: ev.JobProfiled) -> Entry:
+    fields: dict[str, object] = {**_job(event.key), "model": event.model}
+    fields |= {f"{name.removesuffix('_s')}_ms": _ms(seconds) for name, seconds in event.phases._asdict().items()}
+    fields |= {"engine_calls": event.engine_calls, "cpu_ms": _ms(event.cpu_s), "loop_lag_ms": _ms(event.loop_lag_s)}
+    fields["trace"] = f"{event.trace.trace_id:032x}"
+    if event.error:
+        fields["error"] = event.error
+    return Entry(INFO, Topic.NODES, "job profiled", fields)
+
+
 def _points_checked(event: ev.PointsChecked) -> Entry:
     fields: dict[str, object] = {"node": event.node, "points": event.points.points, "raw": event.points.raw}
     return Entry(INFO, Topic.POINTS, "points", fields)
@@ -169,7 +179,8 @@ def _engine_changed(event: ev.EngineChanged) -> Entry:
 def _engine_called(event: ev.EngineCalled) -> Entry:
     fields: dict[str, object] = {"engine": event.engine, "model": event.model, "took_ms": _ms(event.took_s)}
     if event.error:
-        return Entry(WARNING, Topic.ENGINE_REQUESTS, "engine failed", {**fields, "error": event.error})
+        said = "engine refused" if event.is_refusal else "engine full" if event.is_overload else "engine failed"
+        return Entry(WARNING, Topic.ENGINE_REQUESTS, said, {**fields, "error": event.error})
     return Entry(INFO, Topic.ENGINE_REQUESTS, "engine answered", {**fields, "output_tokens": event.output_tokens})
 
 
@@ -231,6 +242,7 @@ WORDINGS: Final[Mapping[type[Any], Wording]] = MappingProxyType(
         ev.ResultBuried: Wording(ERROR, _result_buried),
         ev.ResultUnsafe: Wording(ERROR, _result_unsafe),
         ev.ResultLost: Wording(ERROR, _result_lost),
+        ev.JobProfiled: Wording(INFO, _job_profiled),
         ev.PointsChecked: Wording(INFO, _points_checked),
         ev.ModelsAnnounced: Wording(DEBUG, _models_announced),
         ev.AuthHealthChanged: Wording(WARNING, _auth_health_changed),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -78,9 +79,9 @@ class Webhook:
         """See `node.observability.bus.Subscriber`."""
         return dict.fromkeys(FORMS, self._on_event)
 
-    async def run(self, stop: Signal) -> None:
-        """Post until ``stop`` is set, then what waits, for ``flush_s`` at most."""
-        await self._backlog.emptied_by(self._post_all(), stop, self._policy.flush_s)
+    async def run(self, stop: Signal, left_s: Callable[[], float] = lambda: math.inf) -> None:
+        """Post until ``stop`` is set, then what waits, for ``flush_s`` and ``left_s`` at most."""
+        await self._backlog.emptied_by(self._post_all(), stop, lambda: min(self._policy.flush_s, left_s()))
         if self.dropped:
             self._tell(f"{self.dropped} troubles were not posted to the webhook, {self.sent} were")
 

@@ -221,6 +221,7 @@ def _ended_event(finished: FinishedJob, took_s: float) -> JobEnded:
                 output_tokens=made.output_tokens if made else None,
                 prompt_tokens=output.prompt_tokens,
                 first_token_s=made.first_token_s if made else None,
+                finish_reason=made.finish_reason if made else None,
             )
         case Failure(reason, model):
             return JobEnded(finished.key, "", model, took_s, output_tokens=None, error=reason)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from typing import Final
 
 from node.app.doctor.engines import EngineExamination
 from node.app.doctor.findings import Finding, failed, passed
@@ -24,9 +24,6 @@ from node.gateway.tls import client_context
 from node.ports.clock import Clock
 from node.settings.policies import to_policies
 
-_ENGINE_S: Final = 60.0
-"""Time for a model to be loaded and to make its first token."""
-
 
 class _Nobody:
     """Hears events that the findings tell."""
@@ -41,7 +38,10 @@ def faults_found(error: InvalidInput) -> list[Finding]:
 
 
 async def examine(plan: ProductionPlan, clock: Clock) -> AsyncIterator[Finding]:
-    """Look at everything that the node of this plan needs; findings come as they are made. Never raises."""
+    """Look at everything that the node of this plan needs; findings come as they are made. Never raises.
+
+    The gateway and the engines are asked at the same time, so that the whole takes half a minute where all are silent.
+    """
     spec = plan.candidates[0]
     yield passed("config", f"the settings can be used; the node is {spec.node_id}, the worker {plan.worker}")
     for finding in _machine(plan).findings():
@@ -52,11 +52,16 @@ async def examine(plan: ProductionPlan, clock: Clock) -> AsyncIterator[Finding]:
         for finding in faults_found(error):
             yield finding
         return
-    if plan.settings.gateway.url:
-        async for finding in _gateway(plan, clock, tls).findings():
+    engines = asyncio.get_running_loop().create_task(_engines(plan, clock, tls), name="ask engines")
+    try:
+        if plan.settings.gateway.url:
+            async for finding in _gateway(plan, clock, tls).findings():
+                yield finding
+        for finding in await engines:
             yield finding
-    async for finding in _engines(plan, clock, tls):
-        yield finding
+    finally:
+        engines.cancel()
+        await asyncio.wait([engines])
 
 
 def _machine(plan: ProductionPlan) -> MachineExamination:
@@ -83,7 +88,7 @@ def _gateway(plan: ProductionPlan, clock: Clock, tls: ssl.SSLContext) -> Gateway
     )
 
 
-async def _engines(plan: ProductionPlan, clock: Clock, tls: ssl.SSLContext) -> AsyncIterator[Finding]:
+async def _engines(plan: ProductionPlan, clock: Clock, tls: ssl.SSLContext) -> list[Finding]:
     builder = EngineBuilder(
         *(plan.engines, plan.settings, tls, clock, random.Random(), _Nobody(), lambda: None), falls_back=False
     )
@@ -100,7 +105,5 @@ async def _engines(plan: ProductionPlan, clock: Clock, tls: ssl.SSLContext) -> A
             offered=lambda model: matches(model, models.allowed),
             wanted=() if models.pull else tuple(wanted),
             clock=clock,
-            timeout_s=_ENGINE_S,
         )
-        async for finding in examination.findings():
-            yield finding
+        return [finding async for finding in examination.findings()]

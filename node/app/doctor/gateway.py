@@ -5,8 +5,9 @@ It never registers: a node with this identity may be at work.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from node.app.doctor.findings import Finding, failed, passed, warned
@@ -28,6 +29,10 @@ from node.protocol.routes import Step
 from node.protocol.verdict import judge
 
 _JSON: Final = (("content-type", "application/json"),)
+_PROXY_S: Final = 6.0
+"""For the proxy to answer, and as much for the direct way that it is compared with."""
+_GATEWAY_S: Final = 9.0
+_AUTH_S: Final = 18.0
 _DOUBTFUL_SKEW_S: Final = 30.0
 _WRONG_SKEW_S: Final = 300.0
 
@@ -36,7 +41,8 @@ _WRONG_SKEW_S: Final = 300.0
 class GatewayExamination:
     """Asks the gateway and its auth service, through the node's proxy where it has one.
 
-    ``transports`` are the node's own kind, so that TLS is verified as it does.
+    ``transports`` are the node's own kind, so that TLS is verified as it does. A question has the time that a node
+    would give it, and less where that would make people wait: half a minute is the most for all of them.
     """
 
     spec: NodeSpec
@@ -63,7 +69,8 @@ class GatewayExamination:
             await transport.aclose()
 
     async def _proxy(self, proxy: ProxyAddress) -> Finding:
-        checker = ProxyChecker(self.transports, self.proxy_policy, self.clock)
+        policy = replace(self.proxy_policy, check_s=min(self.proxy_policy.check_s, _PROXY_S))
+        checker = ProxyChecker(self.transports, policy, self.clock)
         checked = await checker.check(proxy)
         place = str(proxy)
         if not checked.is_conclusive:
@@ -73,21 +80,35 @@ class GatewayExamination:
         return passed("proxy", f"{place} hides the direct address, {checked.took_s * 1000:.0f} ms")
 
     async def _ask(self, transport: Transport) -> AsyncIterator[Finding]:
+        identity = asyncio.get_running_loop().create_task(self._identity(transport), name="identity")
+        try:
+            is_reached = True
+            async for found in self._ask_gateway(transport):
+                yield found
+                is_reached = is_reached and (found.name, found.status) != ("gateway", "fail")
+            if is_reached or self.deployment.auth_url != self.deployment.gateway_url:
+                yield await identity
+            else:
+                yield warned("identity", "not asked: the auth service is the gateway's own", "mend that first")
+        finally:
+            identity.cancel()
+            await asyncio.wait([identity])
+
+    async def _ask_gateway(self, transport: Transport) -> AsyncIterator[Finding]:
         route = Step.PING.route
         url = self.deployment.url(Step.PING)
         started = self.clock.monotonic()
         try:
-            reply = await transport.exchange(Request(route.method, url), self.timeouts.secret_s)
+            reply = await transport.exchange(Request(route.method, url), min(self.timeouts.secret_s, _GATEWAY_S))
         except TransportError as error:
-            yield failed("gateway", f"{self.deployment.gateway_url}: {error}", _remedy(error))
+            yield failed("gateway", f"{self.deployment.gateway_url} cannot be used: {error}", _remedy(error))
             for name in ("clock", "secret"):
-                yield warned(name, "not asked: the gateway cannot be reached", "mend that first")
+                yield warned(name, "not asked: the gateway cannot be used", "mend that first")
         else:
             took_ms = (self.clock.monotonic() - started) * 1000
             yield self._answered(reply, took_ms)
             yield self._time(reply)
             yield await self._secret(transport)
-        yield await self._identity(transport)
 
     def _answered(self, reply: Reply, took_ms: float) -> Finding:
         place = self.deployment.gateway_url
@@ -115,9 +136,8 @@ class GatewayExamination:
         return passed("clock", text)
 
     async def _secret(self, transport: Transport) -> Finding:
-        verdict = await self._step(
-            transport, Step.CHECK_SECRET, translate.secret_check(self.spec), self.timeouts.secret_s
-        )
+        timeout_s = min(self.timeouts.secret_s, _GATEWAY_S)
+        verdict = await self._step(transport, Step.CHECK_SECRET, translate.secret_check(self.spec), timeout_s)
         if isinstance(verdict, TransportError):
             return failed("secret", str(verdict), _remedy(verdict))
         match verdict.ruling:
@@ -131,9 +151,16 @@ class GatewayExamination:
 
     async def _identity(self, transport: Transport) -> Finding:
         body = translate.identity_check(self.spec)
-        verdict = await self._step(transport, Step.CHECK_IDENTITY, body, self.timeouts.identity_s)
+        timeout_s = min(self.timeouts.identity_s, _AUTH_S)
+        verdict = await self._step(transport, Step.CHECK_IDENTITY, body, timeout_s)
+        if isinstance(verdict, TimedOut):
+            text = f"the auth service at {self.deployment.auth_url} said nothing within {timeout_s:g} s"
+            remedy = f"check the network and firewalls; nodes give it {self.timeouts.identity_s:g} s, and try again"
+            return failed("auth", text, remedy)
         if isinstance(verdict, TransportError):
-            return failed("auth", f"the auth service at {self.deployment.auth_url}: {verdict}", _remedy(verdict))
+            return failed(
+                "auth", f"the auth service at {self.deployment.auth_url} cannot be used: {verdict}", _remedy(verdict)
+            )
         match verdict.ruling:
             case Ruling.OK:
                 account = self.spec.identity.account_id

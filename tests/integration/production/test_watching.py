@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from node.app.control import find_handle
 from node.app.production_plan import plan_production
 from node.app.trial import trial_gateway
 from node.machine.gpu import Gpu
@@ -18,8 +19,11 @@ from node.settings.load import load
 from tests.integration.observability.test_event_stream import TOPIC, brokers, read_back
 from tests.integration.observability.test_otlp import Collector, attributes
 from tests.integration.production.world import MACHINE, ollama, world
+from tests.unit.executors.ollama_server import refusing
 
 __all__ = ["brokers"]
+
+OUTLETS = ("traces", "kafka", "webhook")
 
 
 @pytest.fixture
@@ -43,7 +47,88 @@ async def test_a_job_is_traced_from_its_claim_to_its_result(tmp_path: Path, coll
     assert resource["service.instance.id"] == "box-7"
     of_jobs = [span for span in spans.values() if "m:1b" in map(str, attributes(span).values())]
     assert of_jobs, sorted(spans)
+    assert {"start", "register", "poll", "claim", "chat m:1b", "keep", "submit", "job"} <= set(spans)
+    (sent,) = {request.headers["traceparent"] for request in engine.requests}
+    assert sent == f"00-{spans['chat m:1b'].trace_id.hex()}-{spans['chat m:1b'].span_id.hex()}-01"
     assert "A private question" not in str(collector.resources)
+
+
+async def test_a_sampled_job_is_profiled_without_a_collector_too(tmp_path: Path) -> None:
+    async with (
+        ollama("m:1b") as engine,
+        world(tmp_path) as around,
+        around.node(
+            {"OLLAMA_BASE_URL": engine.url, "PERFORMANCE_SAMPLE_RATE": "1"}, logging__json_lines="true"
+        ) as node,
+    ):
+        for _ in range(3):
+            assert (await around.answer("m:1b")).status == "success"
+        traceparent = engine.requests[-1].headers["traceparent"]
+        async with httpx.AsyncClient(trust_env=False) as client:
+            metrics = (await client.get(f"{node.control.handle.url}/metrics")).text
+    families = {family.name: family for family in text_string_to_metric_families(metrics)}
+    counts = {
+        sample.labels["phase"]: sample.value
+        for sample in families["llm_node_job_phase_seconds"].samples
+        if sample.name.endswith("_count")
+    }
+    assert set(counts) == {"poll", "wait", "load", "first_token", "generation", "keep", "submit"}
+    assert min(counts.values()) >= 2, "the last one may not be accepted yet"
+    logs = "".join(path.read_text() for path in (tmp_path / "state").rglob("nodes.log"))
+    lines = [json.loads(line) for line in logs.splitlines() if "job profiled" in line]
+    assert len(lines) == 3
+    assert all(line["engine_calls"] == 1 and line["model"] == "m:1b" for line in lines)
+    assert {f"{phase}_ms" for phase in counts} <= lines[0].keys()
+    assert lines[-1]["trace"] in traceparent
+    assert "Hello" not in logs
+
+
+async def test_where_no_job_is_sampled_none_is_profiled(tmp_path: Path) -> None:
+    async with (
+        ollama("m:1b") as engine,
+        world(tmp_path) as around,
+        around.node({"OLLAMA_BASE_URL": engine.url, "PERFORMANCE_SAMPLE_RATE": "0"}),
+    ):
+        assert (await around.answer("m:1b")).status == "success"
+        assert "traceparent" not in engine.requests[-1].headers
+    logs = "".join(path.read_text() for path in (tmp_path / "state").rglob("*.log"))
+    assert "job done" in logs
+    assert "job profiled" not in logs
+
+
+@contextlib.asynccontextmanager
+async def silence() -> AsyncIterator[str]:
+    """An address where connections are taken and nothing is said."""
+    streams: list[asyncio.StreamWriter] = []
+    async with await asyncio.start_server(lambda _, writer: streams.append(writer), "127.0.0.1", 0) as server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        for stream in streams:
+            stream.close()
+
+
+async def test_listeners_that_are_silent_hold_up_neither_jobs_nor_the_end(tmp_path: Path) -> None:
+    async with ollama("m:1b") as engine, world(tmp_path) as around, silence() as place:
+        environ = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{place}",
+            "PERFORMANCE_SAMPLE_RATE": "1",
+            "KAFKA_BROKERS": place,
+            "ERROR_WEBHOOK_URL": f"http://{place}/hook",
+        }
+        engine.scripts.append(refusing(500, "it broke"))
+        loop = asyncio.get_running_loop()
+        async with around.node({"OLLAMA_BASE_URL": engine.url, **environ}) as node:
+            started = loop.time()
+            for _ in range(3):
+                await around.answer("m:1b")
+            assert loop.time() - started < 8
+            async with httpx.AsyncClient(trust_env=False) as client:
+                metrics = (await client.get(f"{node.control.handle.url}/metrics")).text
+            assert all(f'llm_node_events_dropped_total{{outlet="{name}"}}' in metrics for name in OUTLETS)
+            started = loop.time()
+            outcome = await node.ends()
+            assert loop.time() - started < 6
+        assert outcome.unsent == 0
+        assert outcome.view.jobs.accepted == 3
 
 
 async def test_events_of_a_run_land_in_kafka(tmp_path: Path, brokers: str) -> None:
@@ -70,7 +155,7 @@ async def test_metrics_tell_of_the_machine_and_of_each_card(tmp_path: Path) -> N
         around.node({"OLLAMA_BASE_URL": engine.url}, card, gates__idle_only="true") as node,
     ):
         assert (await around.answer("m:1b")).status == "success"
-        url = find_handle(node.state_dir).url
+        url = node.control.handle.url
         async with httpx.AsyncClient(trust_env=False) as client:
             samples: dict[str, float] = {}
 
@@ -103,7 +188,7 @@ async def test_a_trial_s_gateway_asks_for_what_the_engine_has(tmp_path: Path) ->
         environ = {"OLLAMA_BASE_URL": engine.url, "ALLOWED_MODELS": "mine*"}
         loaded = load(config_file=None, profile=None, flags={}, environ=environ, cwd=tmp_path)
         plan = plan_production(loaded, tmp_path, MACHINE, dry_run=True)
-        async with trial_gateway(plan) as url, httpx.AsyncClient(trust_env=False) as client:
+        async with trial_gateway(plan, print) as url, httpx.AsyncClient(trust_env=False) as client:
             waiting = 0
             async with asyncio.timeout(15):
                 while not waiting:

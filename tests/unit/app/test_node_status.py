@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from node.app.node_status import NodeFacts, NodeStatus
 from node.domain.events import (
     BreakerChanged,
@@ -20,6 +22,7 @@ from node.domain.presence import Presence
 from node.domain.results import Failure, FinishedJob
 from node.domain.states import Hold, Life, LifeInput
 from node.monitors.node_monitor import NodeMonitor
+from node.observability.status_document import hold_names
 from node.outbox.memory import MemoryOutbox
 from tests.unit.executors.doubles import HandClock
 from tests.unit.machine.doubles import Told
@@ -31,11 +34,11 @@ READY_POLL_S = 60.0
 class Bench:
     """A status, and the bus that feeds it."""
 
-    def __init__(self, slots: int = 2) -> None:
+    def __init__(self, slots: int = 2, outbox: OutboxPolicy | None = None) -> None:
         self.clock = HandClock()
         self.bus = Told()
         monitor = NodeMonitor(self.clock, [NODE])
-        self.outbox = MemoryOutbox(OutboxPolicy(), self.clock)
+        self.outbox = MemoryOutbox(outbox or OutboxPolicy(), self.clock)
         self.source = NodeStatus(NodeFacts(NODE, "box", slots, READY_POLL_S), monitor, self.outbox, self.clock)
         self.bus.attach(monitor)
         self.bus.attach(self.source)
@@ -90,6 +93,35 @@ async def test_a_full_node_need_not_poll() -> None:
     assert bench.source.status().slots_used == bench.source.status().slots_total == 2
 
 
+@pytest.mark.parametrize("hold", [Hold.PAUSED, Hold.GPU_BUSY])
+async def test_who_holds_it_back_on_purpose_leaves_it_ready(hold: Hold) -> None:
+    bench = Bench()
+    bench.runs()
+    bench.polled()
+    bench.bus.emit(HoldsChanged(NODE, hold))
+    bench.clock.now += 10 * READY_POLL_S
+    assert bench.wrong() == {}
+    assert bench.source.checks()[1].detail == f"it need not poll: {hold_names(hold)[0]}"
+    bench.bus.emit(HoldsChanged(NODE, Hold.NOTHING))
+    assert bench.wrong() == {}, "its next poll is still under way"
+    bench.bus.emit(HoldsChanged(NODE, Hold.BACK_OFF))
+    bench.clock.now += READY_POLL_S - 1
+    assert bench.wrong() == {}
+    bench.bus.emit(HoldsChanged(NODE, Hold.NOTHING))
+    bench.clock.now += 2
+    assert set(bench.wrong()) == {"polled"}, "failed polls are no excuse"
+
+
+@pytest.mark.parametrize(("hold", "named"), [(Hold.MEMORY, "memory"), (Hold.FAILURES, "failures")])
+async def test_trouble_that_keeps_it_from_polling_is_named(hold: Hold, named: str) -> None:
+    bench = Bench()
+    bench.runs()
+    bench.polled()
+    bench.bus.emit(HoldsChanged(NODE, hold))
+    bench.clock.now += READY_POLL_S + 1
+    assert bench.wrong() == {"polled": f"the last poll was answered 61 s ago, and none is made: {named}"}
+
+
 async def test_draining_is_not_ready() -> None:
     bench = Bench()
     bench.runs()
@@ -123,6 +155,25 @@ async def test_an_engine_that_no_job_may_go_to_is_not_ready() -> None:
     bench.bus.emit(HoldsChanged(NODE, Hold.PAUSED))
     assert bench.wrong() == {}
     assert bench.source.status().presence is Presence.PAUSED
+
+
+async def test_a_disk_with_too_little_room_is_not_ready_at_once() -> None:
+    bench = Bench()
+    bench.runs()
+    bench.polled()
+    bench.bus.emit(HoldsChanged(NODE, Hold.DISK))
+    assert bench.wrong() == {"disk": "there is too little room to take on work"}
+    bench.bus.emit(HoldsChanged(NODE, Hold.NOTHING))
+    assert bench.wrong() == {}
+
+
+async def test_an_outbox_that_takes_nothing_is_not_ready() -> None:
+    bench = Bench(outbox=OutboxPolicy(max_results=1))
+    bench.runs()
+    bench.polled()
+    key = JobKey(SourceId("gateway"), NODE, JobId("1"))
+    await bench.outbox.put(FinishedJob(key, Failure("it broke", "m"), 0.0, 0.0))
+    assert bench.wrong() == {"disk": "no result can be kept"}
 
 
 async def test_breakers_are_told_while_they_are_out_of_order() -> None:

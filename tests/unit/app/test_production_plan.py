@@ -78,6 +78,31 @@ def test_no_secret_shows_in_a_plan(tmp_path: Path) -> None:
         assert secret not in repr(plan)
 
 
+def test_secrets_in_parts_of_addresses_and_beside_the_settings_are_known(tmp_path: Path) -> None:
+    environ = {
+        **OWN,
+        "ERROR_WEBHOOK_URL": "https://hooks.example/services/B000000000000XYZ?auth=query-key",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/v1/traces?key=collector-key",
+        "OTEL_EXPORTER_OTLP_HEADERS": "x-key=header-key",
+        "HTTP_PROXY": "http://user:env-pass@127.0.0.1:1",
+    }
+    known = {secret.reveal() for secret in planned(tmp_path, environ).secrets()}
+    assert {"B000000000000XYZ", "query-key", "collector-key", "header-key", "env-pass"} <= known
+
+
+def test_a_dry_run_goes_by_no_proxy_and_checks_tokens_by_no_key_of_the_real_gateway(tmp_path: Path) -> None:
+    environ = {**OWN, "NODE_PROXY": "user:proxypass@127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:1"}
+    given = {"gateway__jwt_key": "signing-key", "gateway__trust_env_proxies": "true"}
+    real, trial = (planned(tmp_path, environ, dry_run=dry_run, **given) for dry_run in (False, True))
+    assert real.settings.gateway.jwt_key
+    assert real.settings.gateway.trust_env_proxies
+    assert real.candidates[0].proxy is not None
+    assert not trial.settings.gateway.jwt_key
+    assert not trial.settings.gateway.trust_env_proxies
+    assert trial.candidates[0].proxy is None
+    assert trial.settings.gateway.url == GATEWAY
+
+
 @pytest.mark.parametrize(
     ("use", "owned", "falls_back"),
     [

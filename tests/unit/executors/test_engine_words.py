@@ -8,7 +8,12 @@ from node.executors.engine_words import one_line, presentable
 
 def test_a_line_is_short_and_one() -> None:
     assert one_line(" a\n b\t") == "a b"
-    assert len(one_line("x" * 1000)) == 200
+    assert len(one_line("x " * 1000)) == 199
+
+
+def test_what_is_cut_off_ends_with_a_whole_word() -> None:
+    """Half a secret would be found by nobody any more."""
+    assert one_line(f"{'.' * 190} sk-1234567890") == f"{'.' * 190} …"
 
 
 @pytest.mark.parametrize(
@@ -17,6 +22,7 @@ def test_a_line_is_short_and_one() -> None:
         ("bad input: {'content': 'Why is the deep sky blue'}", "Tell me. Why is the deep sky blue over Lisbon?"),
         ("bad input: 'Go on'", "Go on"),
         ("Why is the\n deep sky blue?", "Why is the deep   sky blue?"),
+        *((f"{'.' * dots} Why is the deep sky blue?", "Why is the deep sky blue?") for dots in range(150, 199)),
     ],
 )
 def test_what_was_asked_is_not_shown(said: str, asked: str) -> None:

@@ -91,3 +91,19 @@ async def test_a_wait_ends_with_the_call() -> None:
     assert call.cancelled()
     await asyncio.sleep(100)
     assert len(engine.asked) == 1
+
+
+@in_virtual_time
+async def test_a_full_engine_is_left_alone_for_as_long_as_it_asks() -> None:
+    engine = Engine([EngineOverloaded("full", 20.0)], [EngineOverloaded("full", 0.5)], ["fine"])
+    started = asyncio.get_running_loop().time()
+    await retrying(engine).execute(chat("hello"))
+    assert asyncio.get_running_loop().time() - started == pytest.approx(20 + 2)
+
+
+@in_virtual_time
+async def test_one_that_asks_for_too_much_is_not_asked_again() -> None:
+    engine = Engine([EngineOverloaded("full", 30.5)], ["fine"])
+    with pytest.raises(EngineOverloaded):
+        await retrying(engine).execute(chat("hello"))
+    assert len(engine.asked) == 1

@@ -197,6 +197,9 @@ class MemoryLibrary:
         self.have(name)
         self.in_memory[name] = LoadedModel(name, size, vram)
 
+    async def parallel(self) -> int | None:
+        return None
+
     async def stored(self) -> tuple[StoredModel, ...]:
         await self._called("stored")
         return tuple(self.models.values())

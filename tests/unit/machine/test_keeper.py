@@ -105,6 +105,33 @@ class TestOffer:
             assert bench.told.of(EngineChanged)[-1] == there("ollama")
 
     @in_virtual_time
+    async def test_a_model_that_was_removed_by_hand_is_offered_no_more_after_one_refused_job(self) -> None:
+        library = MemoryLibrary().have("a", "b")
+        async with Bench(library).running() as bench:
+            await asyncio.sleep(2)
+            del library.models["b"]
+            bench.told.emit(EngineCalled("other", "b", 0.1, None, "no model", is_refusal=True))
+            await asyncio.sleep(0.1)
+            assert bench.keeper.offered() == ("a", "b")
+            bench.told.emit(EngineCalled("ollama", "b", 0.1, None, "no model", is_refusal=True))
+            await asyncio.sleep(0.1)
+            assert bench.keeper.offered() == ("a",)
+
+    @in_virtual_time
+    async def test_a_run_of_refused_jobs_does_not_make_it_ask_and_ask(self) -> None:
+        class Counting(MemoryLibrary):
+            async def stored(self) -> Any:
+                asked.append(VirtualClock().monotonic())
+                return await super().stored()
+
+        asked: list[float] = []
+        async with Bench(Counting().have("a")).running() as bench:
+            for _ in range(200):
+                bench.told.emit(EngineCalled("ollama", "a", 0.1, None, "too long", is_refusal=True))
+                await asyncio.sleep(0.1)
+        assert 3 <= len(asked) <= 6
+
+    @in_virtual_time
     async def test_an_engine_that_is_not_managed_is_listed_alone(self) -> None:
         library = MemoryLibrary(manages=False).have("a", "m")
         bench = Bench(library, replace(POLICY, preload=("m",), catalogue=PULLS))
@@ -232,6 +259,17 @@ class TestPreload:
             assert bench.told.of(ModelMoved)[0].error == "it needs more memory than there is"
             await asyncio.sleep(20)
             assert library.log == ["load a"] * 2
+
+    @in_virtual_time
+    async def test_an_engine_that_restarts_in_the_middle_of_a_load_gets_its_models_as_soon_as_it_is_back(self) -> None:
+        library = MemoryLibrary(move_s=4).have("a", "b")
+        async with Bench(library, replace(POLICY, preload=("a", "b"))).running() as bench:
+            library.down = "connection refused"
+            await asyncio.sleep(20)
+            assert [event.error for event in bench.told.of(ModelMoved)] == ["connection refused"] * 2
+            library.down = ""
+            await asyncio.sleep(20)
+            assert bench.moves("load") == ["a", "b"]
 
     @in_virtual_time
     async def test_a_load_that_takes_for_ever_is_given_up(self) -> None:
@@ -474,6 +512,44 @@ class TestOnDemand:
                 await executor.execute(asking("n:7b"))
             await executor.aclose()
             assert inner.closed
+
+    @in_virtual_time
+    async def test_fetches_again_what_was_removed_by_hand(self) -> None:
+        library = MemoryLibrary(remote={"m": GB}).have("m")
+
+        class Forgetful(Echo):
+            async def execute(self, payload: Payload, partials: Partials | None = None) -> Generation:
+                tried.append(payload.model)
+                if payload.model not in library.models:
+                    raise Declined("no such model")
+                return await super().execute(payload, partials)
+
+        tried: list[str] = []
+        async with Bench(library, replace(POLICY, catalogue=PULLS)).running() as bench:
+            executor = OnDemand(Forgetful(), bench.keeper)
+            library.models.clear()
+            both = (executor.execute(asking("m")), executor.execute(asking("m")))
+            assert [made.text for made in await asyncio.gather(*both) if isinstance(made, Generation)] == ["m", "m"]
+            assert library.log == ["pull m"]
+            assert tried == ["m"] * 4
+            with pytest.raises(Declined):
+                await executor.execute(asking("other"))
+            assert tried[4:] == ["other"]
+
+    @in_virtual_time
+    async def test_passes_on_what_an_engine_declines_though_it_has_it(self) -> None:
+        class Declining(Echo):
+            async def execute(self, payload: Payload, partials: Partials | None = None) -> Generation:
+                raise Declined("left alone")
+
+        library = MemoryLibrary().have("m")
+        async with Bench(library, replace(POLICY, catalogue=PULLS)).running() as bench:
+            with pytest.raises(Declined, match="left alone"):
+                await OnDemand(Declining(), bench.keeper).execute(asking("m"))
+            library.down = "gone"
+            with pytest.raises(Declined, match="left alone"):
+                await OnDemand(Declining(), bench.keeper).execute(asking("m"))
+            assert library.log == []
 
     @in_virtual_time
     async def test_a_model_that_runs_is_not_unloaded(self) -> None:

@@ -64,7 +64,11 @@ def test_each_level_shows_what_it_should(bench: LogBench) -> None:
     assert ("crash", "error") in levels
     assert ("poll ended", "debug") not in levels
     assert [line["event"] for line in bench.lines(Topic.POINTS)] == ["points"]
-    assert {line["event"] for line in bench.lines(Topic.ENGINE_REQUESTS)} == {"engine answered", "engine failed"}
+    assert {line["event"] for line in bench.lines(Topic.ENGINE_REQUESTS)} == {
+        "engine answered",
+        "engine failed",
+        "engine full",
+    }
     assert {line["event"] for line in bench.lines(Topic.CONNECTION_ERRORS)} == {
         "poll failed",
         "step failed",

@@ -1,0 +1,332 @@
+"""Those that a node in production talks to besides its gateway: each repeats what it was told, and keeps what it got."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import itertools
+import json
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, quote_plus, urlsplit
+
+import confluent_kafka
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.secrets.echoing import disguises, quotations
+
+JSON: Final = "application/json"
+SSE: Final = "text/event-stream"
+NDJSON: Final = "application/x-ndjson"
+
+_CUTS: Final = range(165, 205, 3)
+"""Lengths about that at which errors of engines are cut off."""
+
+_HERE: Final = "(here)"
+
+_PROXY_SIDE: Final = ("127.0.0.72", 0)
+"""From where the proxy connects, so that it hides the direct address."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A request: its method, what it was for, its headers by their names in small letters, and its body."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def path(self) -> str:
+        return urlsplit(self.target).path
+
+    @property
+    def content(self) -> Any:
+        return json.loads(self.body)
+
+
+Answer = Callable[[Heard], Awaitable[bytes]]
+
+
+class Neighbour:
+    """An HTTP server that answers one request a connection, whatever bytes it likes."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.url = ""
+        self.heard: list[Heard] = []
+        self._answer = answer
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            request, *lines = head.strip().split("\r\n")
+            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+            body = await reader.readexactly(int(headers.get("content-length", 0)))
+            method, target, _ = request.split()
+            self.heard.append(Heard(method, target, headers, body))
+            writer.write(await self._answer(self.heard[-1]))
+            await writer.drain()
+        writer.close()
+
+
+def reply(status: int, body: bytes, kind: str = JSON, *headers: str) -> bytes:
+    """An answer, after which the connection ends."""
+    lines = [f"HTTP/1.1 {status} Said", f"Content-Type: {kind}", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join([*lines, "Connection: close", "", ""]).encode() + body
+
+
+class EchoingEngine:
+    """Speaks as OpenAI's API and as Ollama's, and says the key and the prompt in every place where it says anything.
+
+    ``models`` are OpenAI's, ``local`` Ollama's; some of the names hold the key.
+    """
+
+    def __init__(self, key: str, answer: str) -> None:
+        self.models = ("tiny", f"tiny-{key}", f"tiny-{base64.b64encode(key.encode()).decode()}")
+        self.local = ("llama:1b", f"llama-{quote(key, safe='')}:1b")
+        self.echoes = 0
+        self._key = key
+        self._answer = answer
+        self._rounds = itertools.count()
+        self._lists = itertools.count()
+        self._disguises = itertools.cycle(disguises(key, _CUTS))
+        self._quotations = itertools.cycle(quotations(_HERE, _CUTS))
+
+    async def openai(self, heard: Heard) -> bytes:
+        if heard.path.endswith("/models"):
+            if next(self._lists) % 5 == 4:
+                return self._error({"error": {"message": next(self._disguises)}})
+            return reply(200, json.dumps({"data": [{"id": name, "object": "model"} for name in self.models]}).encode())
+        model, number = heard.content["model"], next(self._rounds)
+        if number % 3 == 0:
+            pieces = ({"content": f"{self._answer} {heard.content['messages'][-1]['content']}"}, {"content": self._key})
+            return self._streamed(model, *pieces)
+        self.echoes += 1
+        said, key = self._repeated(heard), self._key
+        broken = [
+            self._error({"error": {"message": said}}),
+            reply(400, json.dumps({"detail": said, "input": heard.content}).encode(), JSON, f"x-error: {key}"),
+            reply(429, said.encode(errors="replace"), "text/plain"),
+            reply(200, f"data: {json.dumps({'error': {'message': said}})}\n\n".encode(), SSE),
+            f"HTTP/1.1 200 OK\r\nno header at all, {key}\r\n\r\n".encode(),
+            f"HTTP/1.1 {key}\r\n\r\n".encode(),
+            reply(200, f"data: {{{key}\n\n".encode(), SSE),
+            reply(404, json.dumps({"error": f"the model {said} does not exist"}).encode()),
+            reply(307, b"", JSON, f"Location: /{quote(key)}"),
+            self._streamed(model, {"content": {key: [key]}}),
+            self._streamed(f"{model} {key}", {"content": key}, reason=key),
+            reply(503, json.dumps({"message": [said, {key: said}]}).encode(), JSON, f"Retry-After: {key}"),
+        ]
+        return broken[number // 3 * 2 % len(broken) + number % 3 - 1]
+
+    async def ollama(self, heard: Heard) -> bytes:
+        if heard.path == "/api/tags":
+            if next(self._lists) % 5 == 4:
+                return self._error({"error": next(self._disguises)})
+            return reply(200, json.dumps({"models": [{"model": name, "size": 1} for name in self.local]}).encode())
+        if heard.path != "/api/chat":
+            return reply(200, b'{"models":[]}')
+        model, number = heard.content["model"], next(self._rounds)
+        messages = heard.content.get("messages")
+        if not messages:
+            return self._error({"error": f"no room for {next(self._disguises)}"})
+        if number % 3 == 0:
+            return reply(200, _line(model, f"{self._answer} {messages[-1]['content']} {self._key}", done=True), NDJSON)
+        self.echoes += 1
+        said, key = self._repeated(heard), self._key
+        broken = [
+            self._error({"error": said}),
+            reply(400, json.dumps({"error": f"cannot {heard.body.decode()} {key}"}).encode()),
+            reply(200, _line(model, "And ") + json.dumps({"error": said}).encode() + b"\n", NDJSON),
+            reply(200, f"{{{key}\n".encode(), NDJSON),
+            reply(404, json.dumps({"error": f"model '{said}' not found"}).encode()),
+            f"HTTP/1.1 200 OK\r\nno header at all, {key}\r\n\r\n".encode(),
+        ]
+        return broken[number % len(broken)]
+
+    def _repeated(self, heard: Heard) -> str:
+        """The key, the prompt, or both."""
+        prompt = heard.content["messages"][-1]["content"]
+        quoted = next(self._quotations).replace(_HERE, (prompt, f"{prompt} {self._key}")[self.echoes // 2 % 2])
+        return quoted if self.echoes % 2 else next(self._disguises)
+
+    def _error(self, content: object) -> bytes:
+        return reply(500, json.dumps(content).encode(), JSON, f"x-error: {self._key}")
+
+    def _streamed(self, model: str, *deltas: dict[str, Any], reason: str = "stop") -> bytes:
+        parts: list[dict[str, Any]] = [{"delta": delta, "finish_reason": None} for delta in deltas]
+        parts.append({"delta": {}, "finish_reason": reason})
+        events = (json.dumps({"id": "x", "model": model, "choices": [{"index": 0, **part}]}) for part in parts)
+        body = "".join(f"data: {event}\n\n" for event in (*events, "[DONE]"))
+        return reply(200, body.encode(), SSE, f"x-key: {self._key}")
+
+
+def _line(model: str, content: str, *, done: bool = False) -> bytes:
+    ending = {"done_reason": "stop", "eval_count": 3, "eval_duration": 1000} if done else {}
+    message = {"role": "assistant", "content": content}
+    return json.dumps({"model": model, "message": message, "done": done, **ending}).encode() + b"\n"
+
+
+class EchoingProxy:
+    """Passes requests on, but for some that it answers itself, with the account that it was shown."""
+
+    def __init__(self) -> None:
+        self.echoes = 0
+        self._rounds = itertools.count()
+
+    async def answer(self, heard: Heard) -> bytes:
+        account = heard.headers.get("proxy-authorization", "no account").removeprefix("Basic ")
+        if next(self._rounds) % 12 == 11:
+            self.echoes += 1
+            shown = base64.b64decode(account).decode() if account != "no account" else account
+            said = json.dumps({"detail": f"not for {shown}, {quote_plus(shown)}, {account}"}).encode()
+            return reply((407, 502, 503)[self.echoes % 3], said, JSON, f"Proxy-Authenticate: Basic {account}")
+        place = urlsplit(heard.target)
+        reader, writer = await asyncio.open_connection(place.hostname, place.port, local_addr=_PROXY_SIDE)
+        kept = {name: text for name, text in heard.headers.items() if not name.startswith(("proxy-", "connection"))}
+        path = place._replace(scheme="", netloc="").geturl()
+        lines = [f"{heard.method} {path} HTTP/1.1", *(f"{name}: {text}" for name, text in kept.items())]
+        writer.write("\r\n".join([*lines, "connection: close", "", ""]).encode("latin-1") + heard.body)
+        try:
+            return await reader.read()
+        finally:
+            writer.close()
+
+
+class Taker:
+    """Takes what is posted to it; says all that it was told of instead at first, and now and then."""
+
+    def __init__(self) -> None:
+        self._rounds = itertools.count()
+
+    async def answer(self, heard: Heard) -> bytes:
+        if next(self._rounds) % 3:
+            return reply(200, b"", "text/plain")
+        told = f"{heard.target} {sorted(heard.headers.items())}"
+        return reply((503, 400, 429)[next(self._rounds) % 3], told.encode(), "text/plain", f"x-error: {heard.target}")
+
+
+@dataclass
+class Neighbours:
+    """All of them, while they serve."""
+
+    engine: EchoingEngine
+    proxy: EchoingProxy
+    openai: Neighbour
+    ollama: Neighbour
+    way: Neighbour
+    hook: Neighbour
+    collector: Neighbour
+    brokers: str = ""
+    statuses: list[bytes] = field(default_factory=list)
+    """What systemd heard."""
+    loop: asyncio.AbstractEventLoop | None = None
+    ended: asyncio.Event | None = None
+
+    def received(self) -> Iterator[tuple[str, bytes]]:
+        """What was told to others: bodies posted to the webhook, spans, events, lines for systemd."""
+        yield "webhook", b"\n".join(heard.body for heard in self.hook.heard)
+        yield "spans", b"\n".join(map(_spans, self.collector.heard))
+        yield "systemd", b"\n".join(self.statuses)
+
+
+def _spans(heard: Heard) -> bytes:
+    body = gzip.decompress(heard.body) if heard.headers.get("content-encoding") == "gzip" else heard.body
+    return body + str(ExportTraceServiceRequest.FromString(body)).encode()
+
+
+@contextmanager
+def neighbours(engine: EchoingEngine) -> Iterator[Neighbours]:
+    """Serve on a thread within the block."""
+    proxy = EchoingProxy()
+    servers = [Neighbour(answer) for answer in (engine.openai, engine.ollama, proxy.answer)]
+    servers += [Neighbour(Taker().answer) for _ in range(2)]
+    ready = threading.Event()
+    around = Neighbours(engine, proxy, *servers)
+
+    async def serve() -> None:
+        around.loop, around.ended = asyncio.get_running_loop(), asyncio.Event()
+        for server in servers:
+            await server.start()
+        ready.set()
+        await around.ended.wait()
+        for server in servers:
+            server.stop()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        assert ready.wait(10)
+        yield around
+    finally:
+        if around.loop is not None and around.ended is not None:
+            around.loop.call_soon_threadsafe(around.ended.set)
+        thread.join(10)
+
+
+@contextmanager
+def systemd(path: Path, heard: list[bytes]) -> Iterator[None]:
+    """Listen at a socket as systemd does within the block."""
+    ended = threading.Event()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(path))
+        listener.settimeout(0.1)
+
+        def listen() -> None:
+            while not ended.is_set():
+                with suppress(TimeoutError):
+                    heard.append(listener.recv(65536))
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join(10)
+
+
+class Kafka:
+    """librdkafka's mock cluster."""
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self._cluster = confluent_kafka.Producer({"test.mock.num.brokers": 1, "log_level": 0})
+        known = self._cluster.list_topics(timeout=10).brokers.values()
+        self.brokers = ",".join(f"{broker.host}:{broker.port}" for broker in known)
+
+    def messages(self) -> bytes:
+        """Keys, headers and texts of all messages of the topic so far, a line each."""
+        consumer = confluent_kafka.Consumer(
+            {"bootstrap.servers": self.brokers, "group.id": "scan", "log_level": 0, "enable.partition.eof": True}
+        )
+        try:
+            partitions = consumer.list_topics(self.topic, timeout=10).topics[self.topic].partitions
+            consumer.assign([confluent_kafka.TopicPartition(self.topic, number, 0) for number in partitions])
+            lines, at_end = [], 0
+            while at_end < len(partitions):
+                message = consumer.poll(10)
+                assert message is not None, "Kafka is silent"
+                if message.error() is not None:
+                    at_end += 1
+                else:
+                    lines.append(b"%b %b %r" % (message.key(), message.value(), message.headers()))
+            return b"\n".join(lines)
+        finally:
+            consumer.close()
