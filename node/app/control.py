@@ -82,8 +82,22 @@ def control_handle(folder: Path, handle: ControlHandle) -> Iterator[None]:
 
 
 def read_handles(state_dir: Path) -> tuple[ControlHandle, ...]:
-    """All that nodes have left below this state folder, those that were killed too. Blocks; never raises."""
-    return tuple(_read(state_dir))
+    """All that nodes have left below this state folder, those that were killed too. Blocks.
+
+    Raises:
+        StorageUnavailable: this user may not look there.
+    """
+    folder = state_dir / NODES_FOLDER
+    try:
+        found = [_read(place / CONTROL_FILE) for place in sorted(folder.iterdir())]
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise StorageUnavailable(
+            f"{error.filename}: {error.strerror}; look as the node's own user or as root, or name its folder with"
+            " --state-dir"
+        ) from error
+    return tuple(handle for handle in found if handle is not None)
 
 
 class ControlClient:
@@ -219,19 +233,24 @@ def _write(path: Path, handle: ControlHandle) -> None:
         json.dump(content, file)
 
 
-def _read(state_dir: Path) -> Iterator[ControlHandle]:
-    for path in sorted((state_dir / NODES_FOLDER).glob(f"*/{CONTROL_FILE}")):
-        with contextlib.suppress(OSError, ValueError):
-            match json.loads(path.read_text(encoding="utf-8")):
-                case {
-                    "node": str(node),
-                    "url": str(url),
-                    "token": str(token),
-                    "pid": int(pid),
-                    "worker": str(worker),
-                    "host": str(host),
-                }:
-                    yield ControlHandle(node, url, Secret(token), pid, worker, host)
+def _read(path: Path) -> ControlHandle | None:
+    """The handle in a file; None where there is no file, or it holds none."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    match content:
+        case {
+            "node": str(node),
+            "url": str(url),
+            "token": str(token),
+            "pid": int(pid),
+            "worker": str(worker),
+            "host": str(host),
+        }:
+            return ControlHandle(node, url, Secret(token), pid, worker, host)
+        case _:
+            return None
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -18,8 +18,10 @@ from node.observability.trace_book import TraceBook
 from node.observability.tracing import TraceSubscriber
 from node.observability.webhook import Webhook, WebhookPolicy
 from node.ports.clock import Clock, Random
+from node.ports.events import EventSink
 from node.ports.transport import TransportFactory
 from node.runtime.signals import Signal
+from node.runtime.tasks import TaskOwner
 from node.settings.model import Settings
 
 _LAST_S: Final = 3.0
@@ -98,22 +100,21 @@ async def outlets(
             runs.append(hook)
         if opened:
             ground.telemetry.metrics.observe(OutletCollector(opened))
-        await stack.enter_async_context(_running(runs, left_s))
+        await stack.enter_async_context(_running(runs, left_s, bus))
         yield book
 
 
 @contextlib.asynccontextmanager
-async def _running(runs: Sequence[_Runs], left_s: Callable[[], float]) -> AsyncIterator[None]:
-    stop, loop = Signal(), asyncio.get_running_loop()
-    tasks = [
-        loop.create_task(outlet.run(stop, lambda: min(_LAST_S, left_s())), name=type(outlet).__name__)
-        for outlet in runs
-    ]
+async def _running(runs: Sequence[_Runs], left_s: Callable[[], float], events: EventSink) -> AsyncIterator[None]:
+    """Run them within the block; a defect of one is told, and ends neither the others nor the node."""
+    stop, tasks = Signal(), TaskOwner(events.emit)
+    for outlet in runs:
+        tasks.start(outlet.run(stop, lambda: min(_LAST_S, left_s())), type(outlet).__name__)
     try:
         yield
     finally:
         stop.set()
-        await asyncio.gather(*tasks)
+        await tasks.join()
 
 
 async def _open_traces(settings: Settings, ground: OutletGround, book: TraceBook) -> _Traces:

@@ -57,7 +57,7 @@ class ProductionPlan:
                 yield spec.proxy.password
                 yield spec.proxy.credentials
         yield from (settings.gateway.jwt_key, settings.openai.api_key, settings.identity.secret)
-        yield from (settings.identity.proxy, *secrets_of_login(settings.identity.proxy.reveal()))
+        yield from secrets_of_login(settings.identity.proxy.reveal())
         yield from secrets_of_address(settings.events.webhook.reveal())
         yield from secrets_of_query(settings.tracing.url)
         yield from self.foreign

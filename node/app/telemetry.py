@@ -94,6 +94,8 @@ async def open_telemetry(about: Listening, console: TextIO | None, redactor: Red
     for talkative in ("httpx", "httpcore"):
         # Below warnings they tell URLs and, of a SOCKS handshake, the password.
         logging.getLogger(talkative).setLevel(logging.WARNING)
+    # Below errors it tells of each request that is none: whoever reaches the port could fill the disk.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     bus, stop = EventBus(lambda line: to_stderr(redactor.redact(line))), Signal()
     monitor = NodeMonitor(clock, about.nodes)
     metrics = Metrics(worker=about.worker, redact=redactor.redact)

@@ -34,7 +34,7 @@ def run_doctor(
 ) -> ExitCode:
     """Examine, print, and return the exit code: OK, or UNFIT when anything failed. Problems are told, never raised."""
     console = OutputConsole(highlight=False)
-    report = _Report(None if as_json else console)
+    report = Report(None if as_json else console)
     cwd = Path.cwd()
     try:
         loaded = load(
@@ -52,12 +52,12 @@ def run_doctor(
     return ExitCode.UNFIT if report.has_failed else ExitCode.OK
 
 
-async def _examine(plan: ProductionPlan, report: _Report) -> None:
+async def _examine(plan: ProductionPlan, report: Report) -> None:
     async for finding in examine(plan, SystemClock()):
         report.add(finding)
 
 
-class _Report:
+class Report:
     """Findings as they come: printed at once, or as one JSON document in the end where ``console`` is None."""
 
     def __init__(self, console: Console | None) -> None:
@@ -66,9 +66,11 @@ class _Report:
 
     @property
     def has_failed(self) -> bool:
+        """Whether anything keeps a node from working."""
         return any(finding.status == "fail" for finding in self._findings)
 
     def add(self, finding: Finding) -> None:
+        """Take one up, and print it where that is not kept for the end."""
         self._findings.append(finding)
         if self._console is None:
             return
@@ -81,6 +83,7 @@ class _Report:
             self._console.print(f"{'':<16}{finding.remedy}", markup=False, soft_wrap=True)
 
     def close(self, console: Console) -> None:
+        """Print the end: the verdict, or all of it as JSON."""
         if self._console is None:
             console.print(json.dumps(as_json(self._findings), indent=2), markup=False, soft_wrap=True)
             return

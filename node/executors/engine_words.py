@@ -11,6 +11,7 @@ from node.domain.quotation import WINDOW, quotes
 from node.domain.secret import MASK, Secret, shortened
 
 _MAX_CHARS: Final = 200
+_MAX_COUNT: Final = 2**53
 
 
 def texts_of(payload: Payload) -> tuple[str, ...]:
@@ -31,6 +32,13 @@ def texts_of(payload: Payload) -> tuple[str, ...]:
         # Not chained: it quotes the text.
         raise EngineRefused("the job holds half of a surrogate pair and cannot be sent to an engine") from None
     return texts
+
+
+def count_in(told: object) -> int | None:
+    """A number of tokens as an engine tells it; None where that is none."""
+    if isinstance(told, int) and not isinstance(told, bool) and 0 <= told <= _MAX_COUNT:
+        return told
+    return None
 
 
 def one_line(said: object) -> str:

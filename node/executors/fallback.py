@@ -23,7 +23,7 @@ _SHAPE: Final = "PATTERN=MODEL+MODEL, such as llama3.1:70b=llama3.1:8b+gemma2:2b
 class FallbackRule:
     """Models to try, in order, in place of those that fit the pattern.
 
-    See `node.executors.model_pattern.matches` for what fits. The vectors of one embedding model mean nothing to
+    See `node.domain.model_names.matches` for what fits. The vectors of one embedding model mean nothing to
     another: such models are best left without a rule.
     """
 

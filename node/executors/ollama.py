@@ -20,6 +20,7 @@ from node.domain.results import Generation
 from node.executors.batches import EmbeddedBatch
 from node.executors.engine_calls import EngineCall
 from node.executors.engine_executor import END_S, EngineExecutor
+from node.executors.engine_words import count_in
 from node.executors.ollama_client import OllamaClient
 from node.executors.ollama_policy import OllamaPolicy
 from node.executors.presence import EnginePresence
@@ -88,7 +89,7 @@ class OllamaExecutor(EngineExecutor):
 
     def _generation(self, call: EngineCall, text: str, final: ollama.ChatResponse, *, thought: bool) -> Generation:
         call.model = final.model or call.model
-        call.prompt_tokens, call.output_tokens = final.prompt_eval_count, final.eval_count
+        call.prompt_tokens, call.output_tokens = count_in(final.prompt_eval_count), count_in(final.eval_count)
         call.finish_reason = final.done_reason
         call.load_s = max(0, final.load_duration) / 1e9 if final.load_duration is not None else None
         if final.done_reason in ("load", "unload"):
@@ -99,8 +100,8 @@ class OllamaExecutor(EngineExecutor):
             text=text,
             model=call.model,
             executor=self.name,
-            prompt_tokens=final.prompt_eval_count,
-            output_tokens=final.eval_count,
+            prompt_tokens=call.prompt_tokens,
+            output_tokens=call.output_tokens,
             finish_reason=final.done_reason,
             first_token_s=call.first_token_s,
             tokens_per_s=_told_rate(final) or call.measured_rate(),
@@ -110,11 +111,12 @@ class OllamaExecutor(EngineExecutor):
         with self._client.errors(model, inputs):
             api = self._client.api(payload.trace)
             made = await api.embed(model, inputs, truncate=False, keep_alive=self._policy.keep_alive_of(model))
-            return EmbeddedBatch(made.embeddings, made.model or model, made.prompt_eval_count)
+            return EmbeddedBatch(made.embeddings, made.model or model, count_in(made.prompt_eval_count))
 
 
 def _told_rate(final: ollama.ChatResponse) -> float | None:
     """Tokens a second as the engine counts and times them: in nanoseconds, and left out where they are 0."""
-    if not final.eval_count or not final.eval_duration or final.eval_duration < 0:
+    tokens, took_ns = count_in(final.eval_count), final.eval_duration
+    if not tokens or not took_ns or took_ns < 0:
         return None
-    return final.eval_count / final.eval_duration * 1e9
+    return tokens / took_ns * 1e9

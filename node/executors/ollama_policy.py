@@ -22,7 +22,8 @@ class OllamaPolicy:
     ``connect_s`` is the time for making a connection, and as much again for its TLS handshake.
     ``model_override`` is asked for in place of every job's model; empty: the job's own.
     ``keep_alive`` is how long the model stays loaded: seconds, or a Go duration such as ``5m``; None: the
-    engine's default. ``kept`` are models that stay loaded whatever that says. ``think`` is sent where it is set: models that think do so unless told False.
+    engine's default. ``kept`` are models that stay loaded whatever that says. ``think`` is sent where it is set: models
+    that think do so unless told False.
     ``batch`` is how many texts are embedded by one call. ``name`` is what results, events and settings call it.
 
     Raises:

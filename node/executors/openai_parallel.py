@@ -1,8 +1,8 @@
 """How many requests a server runs at once, by the ways of those that tell. OpenAI's own API has none.
 
-llama.cpp's server tells its slots at ``/props`` (tools/server/README.md of ggml-org/llama.cpp), SGLang the limit of each
-of its data-parallel parts at ``/server_info``, formerly ``/get_server_info`` ("SGLang Native APIs"). vLLM tells it in
-its development mode alone, and others not at all.
+llama.cpp's own server tells its slots at ``/props`` (tools/server/README.md of ggml-org/llama.cpp), SGLang the limit
+of each of its data-parallel parts at ``/server_info``, formerly ``/get_server_info`` ("SGLang Native APIs"). vLLM tells
+it in its development mode alone, and others not at all.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ _LONGEST_S: Final = 30.0
 class Retrying:
     """Calls again, up to ``retries`` times more, when the engine failed or was full before the first piece.
 
-    The waits between are drawn from ``back_off``, and last as long as a full engine asks for at least; one that asks for
-    more than 30 s is not called again. They count against the caller's deadline, whose cancellation ends them. What the
+    The waits between are drawn from ``back_off``, and last as long as a full engine asks for at least; one that asks
+    for more than 30 s is not called again. They count against the caller's deadline, whose cancellation ends them. What the
     engine refused is not repeated, nor what was declined. Goes around the limits of calls at once, so that a call that
     waits holds no slot.
     """

@@ -20,7 +20,7 @@ _SHAPE: Final = "PATTERN=ENGINE+ENGINE, such as llama3*=ollama+vllm"
 class Route:
     """Engines, by name and in order, for the models that fit the pattern.
 
-    See `node.executors.model_pattern.matches` for what fits.
+    See `node.domain.model_names.matches` for what fits.
     """
 
     pattern: str

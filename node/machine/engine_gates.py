@@ -25,9 +25,10 @@ class EngineGate:
     """Closed while every one of these engines is missing, or full, or fails with every model that it offers.
 
     Until it is heard of, an engine counts as there. One that turned a call away for being full is given 5 s, or until
-    it answers another: jobs that it has no room for are better left to other nodes. Half open, a breaker lets one job through, which must come from
-    somewhere: the gate opens for one claim, and again when that job has ended or a breaker has moved. ``models_of``
-    tells which models an engine offers; while it tells none, those are meant whose breakers were heard of.
+    it answers another: jobs that it has no room for are better left to other nodes. Half open, a breaker lets one job
+    through, which must come from somewhere: the gate opens for one claim, and again when that job has ended or a
+    breaker has moved. ``models_of`` tells which models an engine offers; while it tells none, those are meant whose
+    breakers were heard of.
     """
 
     hold = Hold.ENGINE
@@ -120,8 +121,8 @@ class FailureStreakGate:
     """Closed after jobs in a row that engines failed at; then open for one job, which decides how it goes on.
 
     A failed job counts where an engine failed at a call while it ran: what rules or engines refuse for its own faults,
-    or for a full engine, says nothing of the machine. Any job that is done opens the gate. Jobs that were claimed at the same
-    moment as the one that is let through run as well.
+    or for a full engine, says nothing of the machine. Any job that is done opens the gate. Jobs that were claimed at
+    the same moment as the one that is let through run as well.
     """
 
     hold = Hold.FAILURES

@@ -123,6 +123,24 @@ async def test_ok_after_a_drain_by_command(tmp_path: Path) -> None:
         assert await running.ends() == ExitCode.OK, running.said
 
 
+async def test_silent_listeners_hold_up_no_process(tmp_path: Path) -> None:
+    streams: list[asyncio.StreamWriter] = []
+    async with (
+        await asyncio.start_server(lambda _, writer: streams.append(writer), "127.0.0.1", 0) as silent,
+        ollama("m:1b") as engine,
+        world(tmp_path) as around,
+    ):
+        place = f"127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+        listeners = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{place}", "KAFKA_BROKERS": place}
+        async with node(around, engine, **listeners, PERFORMANCE_SAMPLE_RATE="1") as running:
+            await running.says("Health, metrics and control are at")
+            assert (await around.answer("m:1b")).status == "success"
+            running.process.send_signal(signal.SIGTERM)
+            assert await running.ends(10) == ExitCode.OK, running.said
+        for stream in streams:
+            stream.close()
+
+
 async def test_a_defect_is_told_with_its_traceback() -> None:
     broken = "import node.cli.steering as s; s.read_handles = None; import node.cli.main as m; m.main(['status'])"
     process = await asyncio.create_subprocess_exec(

@@ -49,7 +49,7 @@ KINDS = {
 
 
 def much_was_said(place: Box, least: int) -> Callable[[], bool]:
-    """Whether each of the others has repeated much by now, gateway and engine this often at least."""
+    """Whether each of the others has repeated much by now, the gateway this often at least."""
 
     def said() -> bool:
         app, around = place.gateway.app, place.around
@@ -57,7 +57,7 @@ def much_was_said(place: Box, least: int) -> Callable[[], bool]:
             app is not None
             and app.echoes >= least
             and app.quotations >= least // 5
-            and around.engine.echoes >= least
+            and around.engine.echoes >= min(least, 25)
             and around.proxy.echoes > 3
             and len(around.hook.heard) > 4
             and around.collector.heard

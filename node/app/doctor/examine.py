@@ -6,8 +6,10 @@ import asyncio
 import random
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from urllib.parse import urlsplit
 
+from node.app.control import read_handles
 from node.app.doctor.engines import EngineExamination
 from node.app.doctor.findings import Finding, failed, passed
 from node.app.doctor.gateway import GatewayExamination
@@ -15,7 +17,7 @@ from node.app.doctor.machine import MachineExamination
 from node.app.engines import EngineBuilder
 from node.app.fleet import OUTBOX_FILE
 from node.app.production_plan import ProductionPlan
-from node.domain.errors import InvalidInput
+from node.domain.errors import InvalidInput, StorageUnavailable
 from node.domain.events import Event
 from node.domain.model_names import exact, matches
 from node.gateway.deployment import Deployment
@@ -65,14 +67,18 @@ async def examine(plan: ProductionPlan, clock: Clock) -> AsyncIterator[Finding]:
 
 
 def _machine(plan: ProductionPlan) -> MachineExamination:
-    health = plan.settings.health
+    health, spec = plan.settings.health, plan.candidates[0]
+    left: list[str] = []
+    with suppress(StorageUnavailable):
+        left = [handle.url for handle in read_handles(plan.state_dir) if handle.node == spec.node_id]
     return MachineExamination(
         state_dir=plan.state_dir,
-        outbox=plan.folder(plan.candidates[0]) / OUTBOX_FILE,
+        outbox=plan.folder(spec) / OUTBOX_FILE,
         min_free_bytes=plan.settings.outbox.min_free_bytes,
         host=health.host,
         port=health.port if health.enabled else 0,
         hardware=plan.hardware,
+        own_port=urlsplit(left[0]).port or 0 if left else 0,
     )
 
 

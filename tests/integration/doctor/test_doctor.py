@@ -245,6 +245,14 @@ async def test_a_disk_that_is_full(examined: Examine) -> None:
     assert "no job is claimed" in found["disk"].detail
 
 
+async def test_a_state_folder_that_cannot_be(examined: Examine) -> None:
+    async with gateway() as url:
+        found = await examined(url, LLM_NODE_STATE_DIR="x" * 300)
+    assert set(found) == {"disk", "outbox"}
+    assert is_failed(found["disk"], "--state-dir")
+    assert is_failed(found["outbox"], "--state-dir")
+
+
 async def test_a_port_that_is_taken(examined: Examine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         async with gateway() as url:

@@ -11,9 +11,15 @@ from typing import Any
 import pytest
 
 from node.app.control import ControlClient, find_node, read_handles
+from node.app.doctor.examine import examine
+from node.app.doctor.findings import Finding
+from node.app.production_plan import plan_production
 from node.domain.errors import InvalidInput, StepRefused, StorageInUse, TransportError, TryLater
 from node.domain.secret import Secret
-from tests.integration.production.world import ollama, until, world
+from node.runtime.system import SystemClock
+from node.settings.load import load
+from tests.integration.doctor.test_doctor import free_port
+from tests.integration.production.world import MACHINE, OWN, ollama, until, world
 from tests.support.waiting import wait_until
 from tests.unit.executors.ollama_server import Exchange, stalling
 
@@ -135,3 +141,25 @@ async def test_of_two_containers_on_one_state_folder_each_finds_its_own_node(tmp
             assert found.status["node"] == own.control.handle.node
             assert "paused" in (await found.client.order("pause"))["holds"]
             assert "paused" in (await own.status())["holds"]
+
+
+async def test_the_doctor_knows_the_node_that_runs_here(tmp_path: Path) -> None:
+    port = free_port()
+    async with (
+        ollama("m:1b") as engine,
+        world(tmp_path) as around,
+        around.node({"OLLAMA_BASE_URL": engine.url}, health__port=port),
+    ):
+        await wait_until(lambda: around.offered() == ("m:1b",), what="it works")
+        variables = {**OWN, "API_GATEWAY_URL": around.url, "OLLAMA_BASE_URL": engine.url, "HEALTH_PORT": str(port)}
+        found = await _examined(tmp_path, variables)
+        assert (found["outbox"].status, found["port"].status) == ("warn", "warn")
+        assert "this node, which runs already" in found["port"].detail
+        assert "fail" not in {finding.status for finding in found.values()}
+        another = await _examined(tmp_path, {**variables, "NODE_ID": "n2"})
+        assert (another["outbox"].status, another["port"].status) == ("pass", "fail")
+
+
+async def _examined(folder: Path, variables: Mapping[str, str]) -> dict[str, Finding]:
+    loaded = load(config_file=None, profile=None, flags={}, environ=variables, cwd=folder)
+    return {finding.name: finding async for finding in examine(plan_production(loaded, folder, MACHINE), SystemClock())}

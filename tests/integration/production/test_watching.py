@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -131,6 +132,18 @@ async def test_listeners_that_are_silent_hold_up_neither_jobs_nor_the_end(tmp_pa
         assert outcome.view.jobs.accepted == 3
 
 
+@pytest.mark.parametrize("brokers", ["127.0.0.1:not-a-port", "[::", "nobody.invalid:1,127.0.0.1:99999"])
+async def test_brokers_that_cannot_be_do_not_end_a_node(tmp_path: Path, brokers: str) -> None:
+    async with (
+        ollama("m:1b") as engine,
+        world(tmp_path) as around,
+        around.node({"OLLAMA_BASE_URL": engine.url, "KAFKA_BROKERS": brokers}) as node,
+    ):
+        assert (await around.answer("m:1b")).status == "success"
+        outcome = await node.ends()
+    assert outcome.view.jobs.accepted == 1
+
+
 async def test_events_of_a_run_land_in_kafka(tmp_path: Path, brokers: str) -> None:
     environ = {"KAFKA_BROKERS": brokers, "KAFKA_TOPIC": TOPIC, "WORKER_ID": "box-7"}
     async with (
@@ -181,6 +194,24 @@ async def test_prompts_are_logged_only_on_request(tmp_path: Path) -> None:
     logs = "".join(path.read_text() for path in (tmp_path / "state").rglob("*.log"))
     assert "A question for the log" in logs
     assert "Well, m:1b" in logs
+
+
+async def test_whoever_knocks_at_the_port_writes_no_log(tmp_path: Path) -> None:
+    knocks = (b"\x16\x03\x01\r\n\r\n", b"GET /health HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+    async with (
+        ollama("m:1b") as engine,
+        world(tmp_path) as around,
+        around.node({"OLLAMA_BASE_URL": engine.url}) as node,
+    ):
+        place = urlsplit(node.control.handle.url)
+        for knock in knocks * 20:
+            reader, writer = await asyncio.open_connection(place.hostname, place.port)
+            writer.write(knock)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 ")
+            writer.close()
+    logs = "".join(path.read_text() for path in (tmp_path / "state").rglob("*.log"))
+    assert "node running" in logs
+    assert "uvicorn" not in logs
 
 
 async def test_a_trial_s_gateway_asks_for_what_the_engine_has(tmp_path: Path) -> None:

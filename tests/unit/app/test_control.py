@@ -83,6 +83,20 @@ def test_a_file_that_is_none_does_not_count(tmp_path: Path, text: str) -> None:
     assert read_handles(tmp_path) == ()
 
 
+def test_a_folder_that_this_user_may_not_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / NODES_FOLDER).touch()
+    for place in (tmp_path, tmp_path / ("x" * 300)):
+        with pytest.raises(StorageUnavailable, match=r"the node's own user or as root.*--state-dir"):
+            read_handles(place)
+
+
+def test_what_else_is_in_the_folder_does_not_count(tmp_path: Path) -> None:
+    with control_handle(folder(tmp_path, "n1"), handle()):
+        folder(tmp_path, "empty").mkdir()
+        (tmp_path / NODES_FOLDER / "file").touch()
+        assert read_handles(tmp_path) == (handle(),)
+
+
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageUnavailable, match="file"), control_handle(tmp_path / "file" / "n1", handle()):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.app.production_plan import ProductionPlan, claim_identity, plan_production
+from node.app.telemetry import redactor_for
 from node.domain.errors import InvalidInput, StorageInUse, StorageUnavailable
 from node.domain.identity import Hardware
 from node.settings.load import load
@@ -151,3 +152,14 @@ def test_a_state_folder_that_cannot_be_made_is_no_identity_in_use(tmp_path: Path
     (tmp_path / "file").touch()
     with pytest.raises(StorageUnavailable):
         claim_identity(planned(tmp_path, state_dir="file"))
+
+
+def test_a_proxy_is_told_by_its_address_and_never_by_its_login(tmp_path: Path) -> None:
+    for proxy in ("10.0.0.1:8080", "user:hunter2-pass@10.0.0.1:8080", "http://us%40er:hunter2%20pass@10.0.0.1:8080"):
+        plan = planned(tmp_path, {**OWN, "NODE_PROXY": proxy})
+        redact = redactor_for(plan.secrets()).redact
+        told = redact(f"by proxy http://10.0.0.1:8080, which was given as {proxy}")
+        assert "http://10.0.0.1:8080" in told
+        assert "hunter2" not in told
+        (spec,) = plan.candidates
+        assert str(spec.proxy) in redact(str(spec.proxy))

@@ -121,6 +121,20 @@ async def test_models_have_circuits_of_their_own() -> None:
 
 
 @in_virtual_time
+async def test_two_names_of_a_model_have_one_circuit() -> None:
+    bench = Bench()
+    await bench.trip("m")
+    assert await bench.call("m:latest") == "Declined"
+    assert await bench.call("m:7b") != "Declined"
+    await asyncio.sleep(61)
+    bench.does(*FINE)
+    assert await bench.call("m:latest") == "fine"
+    assert bench.breaker.states()["m"] is Circuit.CLOSED
+    told = [(change.model, change.state) for change in bench.events.of(BreakerChanged)]
+    assert told == [("m", "open"), ("m", "half-open"), ("m", "closed")]
+
+
+@in_virtual_time
 async def test_after_its_time_one_job_tries_and_an_answer_closes_it() -> None:
     bench = Bench()
     await bench.trip()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from node.domain.secret import Secret
-from node.executors.engine_words import one_line, presentable
+from node.executors.engine_words import count_in, one_line, presentable
 
 
 def test_a_line_is_short_and_one() -> None:
@@ -36,3 +36,11 @@ def test_the_rest_is_shown() -> None:
 
 def test_a_secret_is_masked() -> None:
     assert presentable("no such key: sk-1", [], Secret("sk-1")) == "no such key: ***"
+
+
+@pytest.mark.parametrize(
+    ("told", "count"),
+    [(0, 0), (7, 7), (2**53, 2**53), (-1, None), (10**30, None), (True, None), (1.5, None), ("7", None), (None, None)],
+)
+def test_a_count_is_a_whole_number_that_can_be(told: object, count: int | None) -> None:
+    assert count_in(told) == count

@@ -101,6 +101,8 @@ class TestAnAnswer:
             ({"eval_count": 5}, 2.0),
             ({"eval_count": 5, "eval_duration": -1}, 2.0),
             ({"eval_duration": 7}, None),
+            ({"eval_count": -5, "eval_duration": 7}, None),
+            ({"eval_count": 10**30, "eval_duration": 7}, None),
             ({}, None),
         ],
     )

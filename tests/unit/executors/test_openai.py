@@ -155,6 +155,28 @@ class TestAnAnswer:
         generation = await engine().execute(chat(PROMPT))
         assert (generation.text, generation.output_tokens) == ("ab", 7)
 
+    @pytest.mark.parametrize(
+        ("told", "counts"),
+        [
+            ({"prompt_tokens": -5, "completion_tokens": 3}, (None, 3)),
+            ({"prompt_tokens": 10**30, "completion_tokens": "3"}, (None, None)),
+            ({"prompt_tokens": 1.5, "completion_tokens_details": {}}, (None, None)),
+            ("none", (None, None)),
+            ([], (None, None)),
+        ],
+    )
+    async def test_is_not_thrown_away_for_odd_counts(
+        self, server: OpenAiServer, engine: Opener, told: object, counts: tuple[int | None, int | None]
+    ) -> None:
+        async def script(exchange: Exchange) -> None:
+            await exchange.head(200, SSE)
+            await exchange.chunk(part(exchange, {"content": "ok"}, "stop", usage=told) + DONE)
+            await exchange.end()
+
+        server.default = script
+        generation = await engine().execute(chat(PROMPT))
+        assert (generation.text, generation.prompt_tokens, generation.output_tokens) == ("ok", *counts)
+
     async def test_may_hold_any_character_at_any_border(self, server: OpenAiServer, engine: Opener) -> None:
         text = 'a\x85b\u2028c\u2029d\u20ace\U0001f600\x0b\x0c\x1c\r\n\r"\\'
 
