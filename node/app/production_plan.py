@@ -18,9 +18,10 @@ from node.domain.ids import AccountId, NodeId
 from node.domain.secret import Secret
 from node.runtime.filelock import FileLock
 from node.settings.foreign_secrets import secrets_of_address, secrets_of_login, secrets_of_query
-from node.settings.identity import read_identities
+from node.settings.identity import Identities, read_identities
 from node.settings.load import Loaded
 from node.settings.model import Settings
+from node.settings.roster import UNKNOWN_MACHINE
 
 _CLAIM_FILE = "node"
 """Beside it stands the lock by which a process holds an identity."""
@@ -34,7 +35,8 @@ class ProductionPlan:
     of their own; ``worker`` names the process.
 
     ``candidates`` are the identities that it may take, in order; ``falls_back`` says whether other models may run than
-    were asked for; ``foreign`` are secrets of the environment that are no settings.
+    were asked for; ``foreign`` are secrets of the environment that are no settings; ``passed_over`` is what was wrong with
+    rows of the roster that cannot be used.
     """
 
     settings: Settings
@@ -47,6 +49,7 @@ class ProductionPlan:
     falls_back: bool
     is_dry_run: bool = False
     foreign: tuple[Secret, ...] = ()
+    passed_over: tuple[InputFault, ...] = ()
 
     def secrets(self) -> Iterable[Secret]:
         """All secrets that the settings hold, empty ones included: none may appear anywhere."""
@@ -95,8 +98,9 @@ def plan_production(
     settings = loaded.settings
     faults: list[InputFault] = []
     candidates: Sequence[NodeSpec] = ()
+    passed_over: tuple[InputFault, ...] = ()
     try:
-        candidates = _candidates(loaded, cwd, node=node, claim=claim, dry_run=dry_run)
+        candidates, passed_over = _candidates(loaded, cwd, node=node, claim=claim, dry_run=dry_run)
     except InvalidInput as error:
         faults += error.faults
     engines = None
@@ -122,6 +126,7 @@ def plan_production(
         falls_back=dry_run or _falls_back(settings),
         is_dry_run=dry_run,
         foreign=loaded.foreign,
+        passed_over=passed_over,
     )
 
 
@@ -137,12 +142,13 @@ def claim_identity(plan: ProductionPlan) -> Claim:
         with contextlib.suppress(StorageInUse):
             return Claim(spec, folder, FileLock.take(folder / _CLAIM_FILE))
     names = ", ".join(spec.node_id for spec in plan.candidates[:5])
-    raise StorageInUse(f"every node that this process may be runs already on {plan.state_dir}: {names}")
+    unusable = "".join(f"\n{fault}" for fault in plan.passed_over)
+    raise StorageInUse(f"every node that this process may be runs already on {plan.state_dir}: {names}{unusable}")
 
 
-def _candidates(loaded: Loaded, cwd: Path, *, node: str, claim: bool, dry_run: bool) -> Sequence[NodeSpec]:
+def _candidates(loaded: Loaded, cwd: Path, *, node: str, claim: bool, dry_run: bool) -> Identities:
     if dry_run and not node and not claim and not loaded.settings.identity.id:
-        return (NodeSpec(_TRIAL, Hardware(0, 0, 0, "", ""), ()),)
+        return Identities((NodeSpec(_TRIAL, UNKNOWN_MACHINE, ()),))
     return read_identities(loaded, cwd, node=node, claim=claim)
 
 

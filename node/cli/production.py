@@ -102,7 +102,7 @@ async def _gateway(plan: ProductionPlan, display: Display) -> AsyncIterator[Gate
 
 
 def _greet(display: Display, plan: ProductionPlan, claim: Claim, notes: list[str]) -> None:
-    for note in notes:
+    for note in [*notes, *map(str, plan.passed_over)]:
         display.say(note)
     machine = plan.hardware
     display.say(

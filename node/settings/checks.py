@@ -66,7 +66,9 @@ def value_of(settings: Settings, name: str) -> object:
 def _rules(settings: Settings) -> Iterator[_Rule]:
     yield from (_Rule(pair, _out_of_order(pair)) for pair in ORDERED)
     lease = "gateway.lease_s" if settings.gateway.url else "sandbox.lease_s"
-    if not settings.worker.timeout_s:  # a time for jobs that is given there is held to the lease, and counts alone
+    if settings.worker.timeout_s:  # it counts alone, and is held to what the lease leaves
+        yield _Rule(("timeouts.result_s", lease), _nothing_left_of_the_lease)
+    else:
         yield _Rule(("node.job_deadline_s", "timeouts.result_s", lease), _over_budget)
     yield _Rule(("worker.timeout_s",), _no_time_for_a_job)
     yield _Rule(("identity.secret", "identity.secret_file"), _two_secrets)
@@ -107,6 +109,16 @@ def _over_budget(settings: Settings, cwd: Path) -> tuple[str, str] | None:
         f" gateway gives the job away after {name} = {number_text(lease)} s"
     )
     return problem, f"keep node.job_deadline_s + 2 × timeouts.result_s below {name}"
+
+
+def _nothing_left_of_the_lease(settings: Settings, cwd: Path) -> tuple[str, str] | None:
+    del cwd
+    if settings.longest_job_s >= _SHORTEST_JOB_S:
+        return None
+    name = "gateway.lease_s" if settings.gateway.url else "sandbox.lease_s"
+    lease, result = number_text(settings.lease_s), number_text(settings.timeouts.result_s)
+    problem = f"of {name} = {lease} s nothing is left for a job when its result may take twice {result} s to send"
+    return problem, f"lower timeouts.result_s, or raise {name} to what the gateway really gives"
 
 
 def _no_time_for_a_job(settings: Settings, cwd: Path) -> tuple[str, str] | None:

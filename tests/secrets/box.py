@@ -17,6 +17,7 @@ from urllib.parse import quote
 import httpx
 
 from node.app.control import CONTROL_FILE
+from node.cli.exit_codes import ExitCode
 from node.sandbox.policy import Prompt
 from tests.acceptance.program import MAIN, ROOT, environment
 from tests.secrets.echoing import Served, echoing_gateway
@@ -163,14 +164,14 @@ class Box(Workplace):
             raw.sendall(f"{self.planted.engine_key} and no request\r\n\r\n".encode())
             self._add("port malformed", raw.recv(65536))
 
-    def ask_programs(self, *commands: str, script: Sequence[str] = (MAIN,), **env: str) -> None:
-        """Keep what other commands say, all at the same time; each is a line of arguments."""
-        running = [(command, self._start(script, command, env)) for command in commands]
+    def ask_programs(self, environ: Mapping[str, str], *commands: str, script: Sequence[str] = (MAIN,)) -> None:
+        """Keep what other commands say, all at the same time; each is a line of arguments. They must not be refused."""
+        running = [(command, self._start(script, command, environ)) for command in commands]
         for command, process in running:
-            name = " ".join(word for word in command.split() if "c4nary" not in word)
             said, told = process.communicate(timeout=60)
-            self._add(f"{name} stdout", said)
-            self._add(f"{name} stderr", told)
+            assert process.returncode in {0, ExitCode.UNFIT}, f"{command}: {told!r}"
+            self._add(f"{command} stdout", said)
+            self._add(f"{command} stderr", told)
 
     def look_at_children(self, parent: int) -> None:
         """Keep the command lines and environments of a process's children."""
@@ -218,11 +219,11 @@ class Box(Workplace):
     def _add(self, name: str, data: bytes) -> None:
         self.outputs[name] = self.outputs.get(name, b"") + data
 
-    def _start(self, script: Sequence[str], command: str, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def _start(self, script: Sequence[str], command: str, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, *script, *command.split()],
             cwd=self.folder,
-            env=environment(**{**self.settings(), "PYTHONPATH": str(ROOT), **env}),
+            env=environment(**{**environ, "PYTHONPATH": str(ROOT)}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

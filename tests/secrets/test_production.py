@@ -75,7 +75,7 @@ def test_no_secret_of_a_node_in_production_gets_out(tmp_path: Path, by_file: boo
             place.wait_for_port(said)
             wait_until_sync(much_was_said(place, 40 if by_file else 20), 60, "all have said much")
             place.ask_port()
-            place.ask_programs(*COMMANDS[by_file])
+            place.ask_programs(environ, *COMMANDS[by_file])
             place.look_at_files()
 
         more = {} if by_file else {"LLM_NODE_LOGGING__PROMPTS": "true"}
@@ -83,7 +83,7 @@ def test_no_secret_of_a_node_in_production_gets_out(tmp_path: Path, by_file: boo
         options = ("--json-logs",) if by_file else ()
         code = place.run("node", "node", *options, meanwhile=meanwhile, signals=STOP, **environ)
         assert code in {0, ExitCode.UNSENT}, place.outputs["node stderr"]
-        place.ask_programs(f"outbox list --json --state-dir {FOLDER}", **environ)
+        place.ask_programs(environ, f"outbox list --json --state-dir {FOLDER}")
         place.close(kafka)
     assert place.findings() == []
     assert list(place.loose_files()) == []
@@ -109,7 +109,7 @@ def test_a_trial_and_its_gateway_are_told_no_secret_that_they_need_not_know(tmp_
             place.wait_for_port(said)
             place.look_at_children(place.control["pid"])
             wait_until_sync(lambda: place.around.engine.echoes, 20, "the engine has said some")
-            place.ask_programs("status")
+            place.ask_programs(environ, "status")
 
         away = f"http://127.0.0.1:9/v1/traces?key={place.planted.otlp_query}"
         environ = place.settings(by_file=False, OTEL_EXPORTER_OTLP_ENDPOINT=away)
@@ -153,10 +153,8 @@ def test_every_output_is_looked_at(tmp_path: Path) -> None:
             place.wait_for_port(said)
             wait_until_sync(much_was_said(place, 15), 60, "all have said much")
             place.ask_port()
-            place.ask_programs(
-                "status", "status --json", "doctor", "doctor --json", script=LEAKING, CANARY_SECRET=canary
-            )
-            place.ask_programs("config show", script=LEAKING, CANARY_SECRET=canary)
+            place.ask_programs(environ, "status", "status --json", "doctor", "doctor --json", script=LEAKING)
+            place.ask_programs(environ, "config show", script=LEAKING)
             place.look_at_files()
             place.look_at_children(place.control["pid"])
 

@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from node.app.production_plan import plan_production
 from node.app.trial import trial_gateway
 from node.machine.gpu import Gpu
+from node.observability.event_stream import KafkaStream
 from node.settings.load import load
 from tests.integration.observability.test_event_stream import TOPIC, brokers, read_back
 from tests.integration.observability.test_otlp import Collector, attributes
@@ -132,16 +133,21 @@ async def test_listeners_that_are_silent_hold_up_neither_jobs_nor_the_end(tmp_pa
         assert outcome.view.jobs.accepted == 3
 
 
-@pytest.mark.parametrize("brokers", ["127.0.0.1:not-a-port", "[::", "nobody.invalid:1,127.0.0.1:99999"])
-async def test_brokers_that_cannot_be_do_not_end_a_node(tmp_path: Path, brokers: str) -> None:
+async def test_a_defect_on_the_way_out_is_told_and_ends_no_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_: KafkaStream) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(KafkaStream, "_send_all", broken)
     async with (
         ollama("m:1b") as engine,
         world(tmp_path) as around,
-        around.node({"OLLAMA_BASE_URL": engine.url, "KAFKA_BROKERS": brokers}) as node,
+        around.node({"OLLAMA_BASE_URL": engine.url, "KAFKA_BROKERS": "nobody.invalid:9092"}) as node,
     ):
         assert (await around.answer("m:1b")).status == "success"
         outcome = await node.ends()
-    assert outcome.view.jobs.accepted == 1
+    assert (outcome.view.jobs.accepted, outcome.view.crashes) == (1, 1)
 
 
 async def test_events_of_a_run_land_in_kafka(tmp_path: Path, brokers: str) -> None:

@@ -56,11 +56,14 @@ def test_the_lease_is_that_of_the_gateway_in_use(load_here: Load) -> None:
     assert load_here(flags={**leases, "--gateway": "http://x"}).settings.lease_s == 1000
 
 
-def test_a_time_for_jobs_of_production_counts_alone_and_is_held_to_the_lease(load_here: Load) -> None:
-    settings = load_here(
-        environ={"WORKER_TIMEOUT": "20000"}, flags={"gateway.lease_s": 60, "sandbox.lease_s": 60}
-    ).settings
-    assert settings.worker.timeout_s == 20
+def test_a_time_for_jobs_of_production_counts_alone_and_is_held_to_the_lease(
+    faults_here: Faults, load_here: Load
+) -> None:
+    wanted = {"WORKER_TIMEOUT": "20000"}
+    short = {"gateway.lease_s": 60, "sandbox.lease_s": 60}
+    assert load_here(environ=wanted, flags={**short, "timeouts.result_s": 10}).settings.worker.timeout_s == 20
+    (fault,) = faults_here(environ=wanted, flags=short)
+    assert "timeouts.result_s" in fault.remedy
 
 
 @pytest.mark.parametrize(("given", "fits"), [("0", True), ("30", False), ("999", False), ("1000", True)])
