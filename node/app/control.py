@@ -1,34 +1,23 @@
 """How commands on this machine find a node that runs here, and steer it.
 
 A node leaves a file with the URL of its control port and the token that opens it, readable by its user alone, in its
-own folder below the state folder. Several nodes may share that folder, in containers of their own too, where process
-numbers and addresses mean something else in each: a node counts as running here when it answers at its URL, with its
-own name.
+own folder below the state folder.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from pydantic_core import from_json
 
-from node.domain.errors import (
-    InputFault,
-    InvalidInput,
-    StepFailed,
-    StepRefused,
-    StorageUnavailable,
-    TransportError,
-    TryLater,
-)
+from node.domain.errors import StepRefused, StorageUnavailable, TryLater
 from node.domain.secret import Secret
 from node.ports.transport import Request, Transport
 
@@ -37,7 +26,6 @@ NODES_FOLDER: Final = Path("nodes")
 """Below the state folder, a folder for each node in production."""
 
 _TIMEOUT_S: Final = 5.0
-_SHOWN: Final = 5
 
 Order: TypeAlias = Literal["pause", "resume", "drain"]
 
@@ -108,113 +96,39 @@ class ControlClient:
         self._transport = transport
 
     async def status(self) -> Mapping[str, Any]:
-        """All that the node tells of itself, as ``/status.json`` has it.
-
-        Raises:
-            TransportError: it does not answer.
-            TryLater: something else answers there, be it another node.
-        """
-        told = await self._ask(Request("GET", f"{self.handle.url}/status.json"))
+        """All that the node tells of itself. Raises as `told_at`, and `TryLater` when another node answers there."""
+        told = await told_at(self.handle.url, self._transport)
         if told.get("node") != self.handle.node:
             raise TryLater(f"what answers at {self.handle.url} is another node")
         return told
 
     async def order(self, order: Order) -> Mapping[str, Any]:
-        """Give an order; the node's status after it. Raises as `status`, and `StepRefused` when the token is denied."""
+        """Give an order; the node's status after it. Raises as `told_at`, and `StepRefused` when the token is denied."""
         headers = (("authorization", f"Bearer {self.handle.token.reveal()}"),)
-        return await self._ask(Request("POST", f"{self.handle.url}/control/{order}", headers))
-
-    async def _ask(self, request: Request) -> Mapping[str, Any]:
-        reply = await self._transport.exchange(request, _TIMEOUT_S)
-        if reply.status in (401, 403):
-            raise StepRefused(f"the node at {self.handle.url} does not take the token of its control file")
-        try:
-            content = from_json(reply.body) if 200 <= reply.status < 300 else None
-        except ValueError:
-            content = None
-        if not isinstance(content, dict):
-            raise TryLater(f"what answers at {self.handle.url} is no node's control port")
-        return content
+        return await _ask(Request("POST", f"{self.handle.url}/control/{order}", headers), self._transport)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A node that answers: how to ask it, and what it told."""
-
-    client: ControlClient
-    status: Mapping[str, Any]
-
-
-async def find_node(state_dir: Path, handles: Sequence[ControlHandle], transport: Transport, node: str = "") -> Found:
-    """Of those that left these handles below the state folder the one that runs here; of several the one called ``node``.
+async def told_at(url: str, transport: Transport) -> Mapping[str, Any]:
+    """What the node whose control port is at this URL tells of itself, as ``/status.json`` has it.
 
     Raises:
-        InvalidInput: no such node runs here, or several do and none is named; the fault says what to do.
-        TryLater: its process is there, and silent.
+        TransportError: nothing answers.
+        TryLater: what answers is no node.
     """
-    clients = [ControlClient(handle, transport) for handle in handles if node in ("", handle.node)]
-    asked = await asyncio.gather(*(_look(client) for client in clients))
-    here = [found for found in asked if isinstance(found, Found) or (found.is_silent and found.is_process_here)]
-    if len(here) > 1:
-        names = _listed([found.client.handle.node for found in here])
-        raise InvalidInput(
-            [InputFault(str(state_dir), f"{len(here)} nodes run there", f"name one with --node: {names}")]
-        )
-    match here:
-        case [Found() as found]:
-            return found
-        case [_Missing(client, error)]:
-            handle = client.handle
-            raise TryLater(
-                f"node {handle.node} (process {handle.pid}) does not answer at {handle.url}: {error};"
-                f" if it hangs, end it with: kill {handle.pid}"
-            )
-        case _:
-            raise InvalidInput([_nobody(state_dir, [client.handle for client in clients], node)])
+    return await _ask(Request("GET", f"{url}/status.json"), transport)
 
 
-@dataclass(frozen=True, slots=True)
-class _Missing:
-    """A node that does not answer at its place, and what came instead."""
-
-    client: ControlClient
-    error: TransportError | StepFailed
-
-    @property
-    def is_silent(self) -> bool:
-        return isinstance(self.error, TransportError)
-
-    @property
-    def is_process_here(self) -> bool:
-        handle = self.client.handle
-        if handle.host != platform.node():
-            return False
-        try:
-            os.kill(handle.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
-
-
-async def _look(client: ControlClient) -> Found | _Missing:
+async def _ask(request: Request, transport: Transport) -> Mapping[str, Any]:
+    reply = await transport.exchange(request, _TIMEOUT_S)
+    if reply.status in (401, 403):
+        raise StepRefused(f"{request.url} does not take the token of the node's control file")
     try:
-        return Found(client, await client.status())
-    except (TransportError, StepFailed) as error:
-        return _Missing(client, error)
-
-
-def _nobody(state_dir: Path, handles: Sequence[ControlHandle], node: str) -> InputFault:
-    elsewhere = [handle for handle in handles if handle.host != platform.node()]
-    what = f"no node {node!r}" if node else "no node"
-    if elsewhere:
-        known = _listed([f"{handle.node} on {handle.host or 'an unknown machine'}" for handle in elsewhere])
-        problem = f"{what} runs here; those known there: {known}"
-        remedy = "run this command on its machine or container, or start it here"
-        return InputFault(str(state_dir), problem, remedy)
-    remedy = "start it, or name another folder" if node else "start one with 'node', or name its folder"
-    return InputFault(str(state_dir), f"{what} runs there", f"{remedy} with --state-dir")
+        content = from_json(reply.body) if 200 <= reply.status < 300 else None
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise TryLater(f"what answers at {request.url} is no node's control port")
+    return content
 
 
 def _write(path: Path, handle: ControlHandle) -> None:
@@ -251,8 +165,3 @@ def _read(path: Path) -> ControlHandle | None:
             return ControlHandle(node, url, Secret(token), pid, worker, host)
         case _:
             return None
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

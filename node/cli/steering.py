@@ -12,7 +12,8 @@ from typing import Any
 
 import typer
 
-from node.app.control import Order, find_node, read_handles
+from node.app.control import Order, read_handles
+from node.app.find_node import find_node
 from node.gateway.httpx_transport import HttpxTransportFactory
 from node.gateway.tls import client_context
 from node.settings.load import load
@@ -60,7 +61,7 @@ def _ask(reach: Reach, order: Order | None) -> Mapping[str, Any]:
         transport = HttpxTransportFactory(client_context(None)).open(None)
         try:
             found = await find_node(state_dir, handles, transport, reach.node)
-            return found.status if order is None else await found.client.order(order)
+            return found.status if order is None else await found.client(transport).order(order)
         finally:
             await transport.aclose()
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from node.app.control import ControlClient, find_node, read_handles
+from node.app.control import ControlClient, read_handles
 from node.app.doctor.examine import examine
 from node.app.doctor.findings import Finding
+from node.app.find_node import find_node
 from node.app.production_plan import plan_production
 from node.domain.errors import InvalidInput, StepRefused, StorageInUse, TransportError, TryLater
 from node.domain.secret import Secret
@@ -121,7 +122,7 @@ async def test_of_two_nodes_on_one_state_folder_each_is_steered_by_its_name(tmp_
         with pytest.raises(InvalidInput, match=r"2 nodes run there.*--node: n1, n2"):
             await find_node(one.state_dir, handles, transport)
         found = await find_node(one.state_dir, handles, transport, "n2")
-        await found.client.order("pause")
+        await found.client(transport).order("pause")
         assert "paused" in (await two.status())["holds"]
         assert (await one.status())["holds"] == []
 
@@ -139,7 +140,7 @@ async def test_of_two_containers_on_one_state_folder_each_finds_its_own_node(tmp
             seen = [replace(handle, url=url, host=handle.node) for handle in read_handles(own.state_dir)]
             found = await find_node(own.state_dir, seen, own.control._transport)
             assert found.status["node"] == own.control.handle.node
-            assert "paused" in (await found.client.order("pause"))["holds"]
+            assert "paused" in (await found.client(own.control._transport).order("pause"))["holds"]
             assert "paused" in (await own.status())["holds"]
 
 

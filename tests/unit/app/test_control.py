@@ -18,9 +18,9 @@ from node.app.control import (
     ControlClient,
     ControlHandle,
     control_handle,
-    find_node,
     read_handles,
 )
+from node.app.find_node import find_node
 from node.domain.errors import (
     ConnectFailed,
     InvalidInput,
@@ -117,15 +117,16 @@ async def test_of_several_that_run_here_one_must_be_named(tmp_path: Path) -> Non
     with pytest.raises(InvalidInput, match=r"2 nodes run there.*--node: a, b$"):
         await find_node(tmp_path, handles, ports)
     found = await find_node(tmp_path, handles, ports, "b")
-    assert (found.client.handle.node, found.status["life"]) == ("b", "running")
+    assert (found.handle.node, found.status["life"]) == ("b", "running")
 
 
 async def test_of_replicas_that_share_the_folder_the_one_of_this_container_is_found(tmp_path: Path) -> None:
     replicas = [replace(handle(f"n{number}"), pid=1, host=f"container-{number}") for number in range(1, 4)]
     ports = Ports(p3008="n2")
     found = await find_node(tmp_path, replicas, ports)
-    assert found.client.handle.node == "n2"
-    assert all(not request.headers for request in ports.asked), "a token went to whoever listens there"
+    assert found.handle.node == "n2"
+    assert len(ports.asked) == 1, "one question is enough for one address"
+    assert not ports.asked[0].headers, "a token went to whoever listens there"
     with pytest.raises(InvalidInput, match=r"no node 'n3' runs here.*n3 on container-3.*its machine or container"):
         await find_node(tmp_path, replicas, ports, "n3")
 
@@ -145,7 +146,7 @@ async def test_a_process_that_is_gone_is_not_offered(tmp_path: Path) -> None:
         with pytest.raises(InvalidInput, match="runs there"):
             await find_node(tmp_path, (gone,), Ports(), node)
     living = handle("n2", "http://127.0.0.1:2")
-    assert (await find_node(tmp_path, (gone, living), Ports(p2="n2"))).client.handle == living
+    assert (await find_node(tmp_path, (gone, living), Ports(p2="n2"))).handle == living
 
 
 @pytest.mark.parametrize("pid", [os.getpid(), 1])
@@ -158,7 +159,7 @@ async def test_one_that_hangs_counts_among_those_that_run(tmp_path: Path) -> Non
     handles = (handle(), handle("n2", "http://127.0.0.1:2"))
     with pytest.raises(InvalidInput, match=r"2 nodes run there.*--node: n1, n2"):
         await find_node(tmp_path, handles, Ports(p2="n2"))
-    assert (await find_node(tmp_path, handles, Ports(p2="n2"), "n2")).client.handle.node == "n2"
+    assert (await find_node(tmp_path, handles, Ports(p2="n2"), "n2")).handle.node == "n2"
 
 
 class Answers:
