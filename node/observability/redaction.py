@@ -171,6 +171,11 @@ _NAMED: Final = r"""\\*["']?\s*[=:]\s*\\*["']?"""
 
 _PATTERNS: Final = (
     ("eyj", re.compile(r"eyJ[\w-]{5,}(?:\.[\w-]+){1,4}\.?"), MASK),
+    # A JWT that was granted to another process, in base64 at each of its three alignments, and in hexadecimal digits.
+    ("zxlk", re.compile(r"ZXlK[\w+/-]{40,}={0,2}", re.ASCII), MASK),
+    ("leu", re.compile(r"leU[op][\w+/-]{40,}={0,2}", re.ASCII), MASK),
+    ("v5s", re.compile(r"V5S[\w+/-]{40,}={0,2}", re.ASCII), MASK),
+    ("65794a", re.compile(r"65794[aA][\da-fA-F]{60,}"), MASK),
     ("://", re.compile(r"(://)[^\s/@\"']*:[^\s/@\"']*@"), rf"\1{MASK}@"),
     ("bearer", re.compile(rf"(?i)\b(bearer\s+)[\w.~+/=-]{{{MIN_CHARS},}}"), rf"\1{MASK}"),
     ("basic", re.compile(rf"\b([Bb]asic\s+)(?=[\w+/=-]*[A-Z\d+/=])[\w+/=-]{{{MIN_CHARS},}}"), rf"\1{MASK}"),

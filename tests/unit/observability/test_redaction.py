@@ -252,3 +252,29 @@ def test_long_lines_and_many_secrets_are_quick() -> None:
         r.redact(line)
         times.append(time.perf_counter() - started)
     assert min(times) < 0.02
+
+
+@pytest.mark.parametrize("before", ["", "u", "us", "user:", "Bearer "])
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda text: base64.b64encode(text.encode()).decode(),
+        lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
+        lambda text: text.encode().hex(),
+        lambda text: text.encode().hex().upper(),
+    ],
+    ids=["base64", "base64 url", "hex", "hex upper"],
+)
+def test_a_jwt_that_nobody_here_was_granted_is_known_by_its_make(before: str, write: object) -> None:
+    assert callable(write)
+    for head in ('{"alg":"HS256","typ":"JWT"}', '{"typ":"JWT","alg":"RS256"}'):
+        opening = base64.urlsafe_b64encode(head.encode()).decode().rstrip("=")
+        token = f"{opening}.eyJub2RlIjoibi0xIn0.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+        told = redactor().redact(f"HTTP 502: {write(before + token)} and more")
+        assert told.endswith(f"{MASK} and more")
+        assert len(told) < len(f"HTTP 502: {MASK} and more") + 2 * len(before) + 4
+
+
+def test_what_only_looks_a_little_like_a_token_is_left() -> None:
+    told = "sleUping in base V5S, ZXlK: 65794a and a digest sha256:" + "0123456789abcdef" * 4
+    assert redactor().redact(told) == told
