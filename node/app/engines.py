@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from node.app.engine_slots import EngineSlots, set_slots, told_slots
-from node.domain.errors import Declined, InputFault, InvalidInput
-from node.domain.jobs import Payload
+from node.domain.errors import InputFault, InvalidInput
+from node.domain.model_names import matches
 from node.domain.policies import BackOff
-from node.domain.results import Output
 from node.executors.breaker import Breaker
 from node.executors.by_model import LimitedByModel, ModelLimit, parse_model_limit
+from node.executors.engine_executor import EngineExecutor
 from node.executors.fallback import Fallback, FallbackRule, parse_fallback
 from node.executors.limited import Limited
 from node.executors.model_circuit import BreakerPolicy
@@ -25,9 +25,10 @@ from node.executors.openai_policy import OpenAiPolicy
 from node.executors.pattern_safety import safe_pattern
 from node.executors.progress import Progressing, ProgressPolicy
 from node.executors.retrying import Retrying
-from node.executors.routing import Route, Routed, parse_route
+from node.executors.routing import Prospect, Route, Routed, parse_route
 from node.executors.rules import Ruled, Rules, RulesPolicy
 from node.machine.catalogue import CataloguePolicy
+from node.machine.having import Having
 from node.machine.keeper import KeeperPolicy, ModelKeeper
 from node.machine.offer import EngineOffer
 from node.machine.on_demand import OnDemand
@@ -35,7 +36,7 @@ from node.machine.puller import PullPolicy
 from node.machine.sample import MachineSample
 from node.ports.clock import Clock, Random
 from node.ports.events import EventSink
-from node.ports.executor import Executor, Partials
+from node.ports.executor import Executor
 from node.ports.library import ModelLibrary
 from node.settings.catalogue import catalogue as settings_catalogue
 from node.settings.layers import OriginKind
@@ -50,6 +51,11 @@ FIRST_LOOK_S: Final = 3.0
 _RETRY: Final = BackOff(base_s=0.5, cap_s=5.0)
 _GB: Final = 1_000_000_000
 _READ_BY_ENGINES_S: Final = 30.0
+
+_SHARE_OF_JOB: Final = 0.8
+"""How much of a job's time may pass without a first piece."""
+_LONG_SILENCE_S: Final = 30.0
+"""A job that ends after that much silence has shown the engine to fail, whatever it was that ended it."""
 
 T = TypeVar("T")
 
@@ -102,11 +108,17 @@ def plan_engines(loaded: Loaded, cwd: Path) -> EnginePlan:
         for name in sorted(set(route.engines) - set(names)):
             remedy = f"the engines are {', '.join(names)}"
             faults.append(InputFault("engines.routes", f"there is no engine {name!r}", remedy))
+    fallbacks = _parsed(settings.engines.fallbacks, parse_fallback, "engines.fallbacks", faults)
+    faults += [
+        InputFault("engines.fallbacks", f"{model} is not among models.allowed", "allow it, or leave it out")
+        for model in sorted({model for rule in fallbacks for model in rule.alternatives})
+        if not matches(model, settings.models.allowed)
+    ]
     plan = EnginePlan(
         entries=entries,
         routes=routes,
         limits=_parsed(settings.engines.per_model, parse_model_limit, "engines.per_model", faults),
-        fallbacks=_parsed(settings.engines.fallbacks, parse_fallback, "engines.fallbacks", faults),
+        fallbacks=fallbacks,
         rules=_rules(settings, cwd, faults),
         slots=settings.worker.slots,
     )
@@ -158,15 +170,19 @@ class EngineBuilder:
         slots = slots or self._slots_unasked()
         raw: dict[str, Executor] = {}
         guarded: dict[str, Executor] = {}
+        prospects: dict[str, Callable[[str], Prospect]] = {}
         libraries, keepers = [], []
         for entry in self.plan.entries:
             engine, library = self._executor(*entry, slots), self._library(*entry, slots)
             keeper = self._keeper(library)
+            # Who runs jobs must know as soon as who opens the gate for them.
+            keeper.catalogue.on_answer(engine.found)
             libraries.append(library)
             keepers.append(keeper)
             raw[engine.name] = engine
-            guarded[engine.name] = self._guarded(engine, keeper, slots)
-        executor: Executor = Routed(guarded, self.plan.routes)
+            guarded[engine.name], prospects[engine.name] = self._guarded(engine, keeper, slots)
+        executor: Executor = Routed(guarded, self.plan.routes, prospects)
+        executor = Retrying(executor, self.settings.engines.retries, _RETRY, self.random)
         if self.falls_back and self.plan.fallbacks:
             executor = Fallback(executor, self.plan.fallbacks, self.events)
         ruled = Ruled(executor, Rules(self.plan.rules), self.events)
@@ -175,31 +191,46 @@ class EngineBuilder:
     def _slots_unasked(self) -> EngineSlots:
         return set_slots([name for name, _, _ in self.plan.entries], self.plan.slots)
 
-    def _guarded(self, engine: Executor, keeper: ModelKeeper, slots: EngineSlots) -> Executor:
-        """An engine with all that stands before it, the outermost last.
+    def _guarded(
+        self, engine: Executor, keeper: ModelKeeper, slots: EngineSlots
+    ) -> tuple[Executor, Callable[[str], Prospect]]:
+        """An engine with all that stands before it, the outermost last; and what a job for a model would find there.
 
         Silence is measured at the engine itself, lest waiting for a slot counts as such; the circuit is within the
-        limits, so that jobs that wait are passed on when it opens; neither a retry's wait nor that for a download holds a
-        slot. What the engine does not have is passed on before all that.
+        limits, so that jobs that wait are passed on when it opens; the wait for a download holds no slot. What the engine
+        does not have is passed on before all that.
         """
-        settings = self.settings
-        wanted = settings.engines
-        progress = ProgressPolicy(wanted.first_piece_s or None, wanted.silent_s or None, wanted.timeout_s)
+        settings, catalogue = self.settings, keeper.catalogue
+        progress = self._progress()
         executor: Executor = Progressing(engine, progress, self.clock)
         if settings.breaker.enabled:
-            policy = BreakerPolicy(settings.breaker.failures, settings.breaker.open_s)
+            silent_s = min(progress.first_piece_s or _LONG_SILENCE_S, _LONG_SILENCE_S)
+            policy = BreakerPolicy(settings.breaker.failures, settings.breaker.open_s, silent_s)
             executor = Breaker(executor, policy, self.clock, self.events)
-        executor = LimitedByModel(Limited(executor, slots.of_engines[engine.name]), self.plan.limits)
-        executor = OnDemand(executor, keeper)
-        executor = Retrying(executor, wanted.retries, _RETRY, self.random)
-        return executor if keeper.engine in self._overridden() else _Having(executor, keeper)
+        limited = Limited(executor, slots.of_engines[engine.name])
+        by_model = LimitedByModel(limited, self.plan.limits)
+        executor = OnDemand(by_model, keeper)
+        overridden = engine.name in self._overridden()
+
+        def prospect(model: str) -> Prospect:
+            of_model = by_model.free(model)
+            free = limited.free if of_model is None else min(limited.free, of_model)
+            return Prospect(overridden or catalogue.has(model), free)
+
+        return executor if overridden else Having(executor, catalogue), prospect
+
+    def _progress(self) -> ProgressPolicy:
+        """As the settings say, but that an engine's silence ends before the job's time, or nobody would be told of it."""
+        wanted = self.settings.engines
+        first_s = min(wanted.first_piece_s, _SHARE_OF_JOB * self.settings.job_deadline_s)
+        return ProgressPolicy(first_s or None, wanted.silent_s or None, wanted.timeout_s)
 
     def _overridden(self) -> frozenset[str]:
         """The engines that run one model whatever is asked for."""
         overrides = bool(self.settings.ollama.model_override)
         return frozenset(name for name, kind, _ in self.plan.entries if overrides and kind == "ollama")
 
-    def _executor(self, name: str, kind: str, url: str, slots: EngineSlots) -> Executor:
+    def _executor(self, name: str, kind: str, url: str, slots: EngineSlots) -> EngineExecutor:
         # The client of Ollama takes a quarter of a second to import, which nobody pays who has none.
         if kind == "ollama":
             from node.executors.ollama import OllamaExecutor
@@ -261,38 +292,6 @@ class EngineBuilder:
             pull=PullPolicy(min_free_bytes=int(models.pull_free_gb * _GB)),
         )
         return ModelKeeper(library, policy, self.latest, self.clock, self.events, self.random)
-
-
-class _Having:
-    """An `Executor` that declines what its engine does not have and will not fetch.
-
-    Engines cannot be relied upon to: some run the model that they have whatever they are asked for, and would take the
-    jobs that are meant for the next. Until an engine has told what it has, and while it does not, it decides itself.
-    """
-
-    def __init__(self, executor: Executor, keeper: ModelKeeper) -> None:
-        self._executor = executor
-        self._catalogue = keeper.catalogue
-
-    @property
-    def name(self) -> str:
-        """See `node.ports.executor.Executor.name`."""
-        return self._executor.name
-
-    async def execute(self, payload: Payload, partials: Partials | None = None) -> Output:
-        """See `node.ports.executor.Executor.execute`.
-
-        Raises:
-            Declined: the engine does not have the model.
-        """
-        catalogue, model = self._catalogue, payload.model
-        if catalogue.is_fresh and not catalogue.has(model) and not catalogue.may_pull(model):
-            raise Declined(f"{self.name} has no model {model}")
-        return await self._executor.execute(payload, partials)
-
-    async def aclose(self) -> None:
-        """See `node.ports.executor.Executor.aclose`."""
-        await self._executor.aclose()
 
 
 def _entries(loaded: Loaded) -> tuple[tuple[str, str, str], ...]:

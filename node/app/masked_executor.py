@@ -27,11 +27,11 @@ class MaskedExecutor:
         try:
             return await self._executor.execute(payload, partials)
         except ExecutorError as error:
-            said = str(error)
-            masked = self._redact(said)
-            if masked == said:
+            said, told = str(error), error.told
+            masked, told_masked = self._redact(said), self._redact(told)
+            if (masked, told_masked) == (said, told):
                 raise
-            raise type(error)(masked) from error
+            raise type(error)(masked, told=told_masked) from error
 
     async def aclose(self) -> None:
         """See `node.ports.executor.Executor.aclose`."""

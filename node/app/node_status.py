@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from node import __version__
+from node.app.engine_watch import EngineView
 from node.domain import events as ev
 from node.domain.ids import NodeId
 from node.domain.presence import Presence
@@ -38,17 +39,19 @@ class NodeFacts:
 class NodeStatus:
     """Implements `node.ports.control.StatusSource`, from events and from what the parts tell when asked."""
 
-    def __init__(self, facts: NodeFacts, monitor: NodeMonitor, outbox: Outbox, clock: Clock) -> None:
+    def __init__(
+        self, facts: NodeFacts, monitor: NodeMonitor, outbox: Outbox, engines: EngineView, clock: Clock
+    ) -> None:
         self._facts = facts
         self._monitor = monitor
         self._outbox = outbox
+        self._engines = engines
         self._clock = clock
         self._started = clock.monotonic()
         self._polled_at: float | None = None
         self._holds = Hold.NOTHING
         self._open_since = -math.inf
         self._models: tuple[str, ...] = ()
-        self._engines: dict[str, tuple[bool, str]] = {}
         self._breakers: dict[str, dict[str, str]] = {}
 
     def handlers(self) -> Mapping[type[Any], Callable[[Any], object]]:
@@ -57,7 +60,6 @@ class NodeStatus:
             ev.PollEnded: self._on_poll,
             ev.HoldsChanged: self._on_holds,
             ev.ModelsAnnounced: self._on_models,
-            ev.EngineChanged: self._on_engine,
             ev.BreakerChanged: self._on_breaker,
         }
 
@@ -97,7 +99,8 @@ class NodeStatus:
         return (
             Check("registered", life is Life.RUNNING, f"the node is {life.value}"),
             self._polled(holds, busy=view is not None and view.jobs_running >= self._facts.slots),
-            self._engine(holds),
+            self._engine(),
+            self._offer(),
             self._disk(holds),
             Check(
                 "draining",
@@ -120,13 +123,19 @@ class NodeStatus:
         age_s = now - max(self._polled_at, self._open_since)
         return Check("polled", age_s <= self._facts.ready_poll_s, text)
 
-    def _engine(self, holds: Hold) -> Check:
-        missing = [f"{name}: {reason}" for name, (available, reason) in self._engines.items() if not available]
-        if missing and len(missing) == len(self._engines):
-            return Check("engine", ok=False, detail="; ".join(missing))
-        if Hold.ENGINE in holds:
-            return Check("engine", ok=False, detail="no engine takes jobs at present")
-        return Check("engine", ok=True, detail="; ".join(missing) or "the engines can be reached")
+    def _engine(self) -> Check:
+        if down := self._engines.down_because:
+            return Check("engine", ok=False, detail=down)
+        engines = self._engines.missing
+        there = ", ".join(name for name, missing in engines.items() if not missing)
+        missing = "".join(f"; {reason}" for reason in engines.values() if reason)
+        return Check("engine", ok=True, detail=f"jobs go to {there}{missing}")
+
+    def _offer(self) -> Check:
+        nothing = self._engines.nothing_because
+        if nothing:
+            return Check("models", ok=False, detail=f"no model is on offer: {nothing}")
+        return Check("models", ok=True, detail=f"models on offer: {self._engines.offered}")
 
     def _disk(self, holds: Hold) -> Check:
         if not self._outbox.accepting:
@@ -136,10 +145,9 @@ class NodeStatus:
         return Check("disk", ok=True, detail="results can be kept")
 
     def _engine_states(self) -> tuple[EngineStatus, ...]:
-        names = dict.fromkeys([*self._engines, *self._breakers])
         return tuple(
-            EngineStatus(name, *self._engines.get(name, (True, "")), breakers=dict(self._breakers.get(name, {})))
-            for name in names
+            EngineStatus(name, not reason, reason, breakers=dict(self._breakers.get(name, {})))
+            for name, reason in self._engines.missing.items()
         )
 
     def _on_poll(self, _: ev.PollEnded) -> None:
@@ -152,9 +160,6 @@ class NodeStatus:
 
     def _on_models(self, event: ev.ModelsAnnounced) -> None:
         self._models = event.models
-
-    def _on_engine(self, event: ev.EngineChanged) -> None:
-        self._engines[event.engine] = (event.available, event.reason)
 
     def _on_breaker(self, event: ev.BreakerChanged) -> None:
         states = self._breakers.setdefault(event.engine, {})

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from node.app.telemetry import Telemetry
+from node.domain.events import Notice
 from node.observability.event_documents import Documents
 from node.observability.event_stream import KafkaPolicy, KafkaStream
 from node.observability.live_metrics import Outlet, OutletCollector
@@ -26,6 +27,8 @@ from node.settings.model import Settings
 
 _LAST_S: Final = 3.0
 """How long the end waits for all of them together; they end side by side."""
+
+_LOOK_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +54,16 @@ class _Traces:
 
     export: OtlpExport
     subscriber: TraceSubscriber
+    events: EventSink
 
     async def run(self, stop: Signal, left_s: Callable[[], float]) -> None:
-        await stop.wait()
+        was_failing = False
+        while not await stop.wait(_LOOK_S):
+            # Exports happen on another thread, and whatever they say of themselves they say for each one.
+            if (is_failing := self.export.is_failing) is not was_failing:
+                was_failing = is_failing
+                text = "the collector does not take traces" if is_failing else "the collector takes traces again"
+                self.events.emit(Notice("events", text, is_trouble=is_failing))
         self.subscriber.finish()
         await self.export.aclose(left_s())
 
@@ -122,4 +132,4 @@ async def _open_traces(settings: Settings, ground: OutletGround, book: TraceBook
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="traces") as thread:
         # The SDK takes some tenths of a second to import.
         export = await asyncio.get_running_loop().run_in_executor(thread, OtlpExport.open, policy)
-    return _Traces(export, TraceSubscriber(export.export, book, ground.clock))
+    return _Traces(export, TraceSubscriber(export.export, book, ground.clock), ground.telemetry.bus)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,10 +11,11 @@ from urllib.parse import quote
 from node.app.control import NODES_FOLDER
 from node.app.engines import EnginePlan, plan_engines
 from node.app.ownership import is_own
-from node.domain.errors import InputFault, InvalidInput, StorageInUse
+from node.domain.errors import InputFault, InvalidInput, StorageError, StorageInUse, StorageUnavailable
 from node.domain.identity import Hardware, Identity, NodeSpec
 from node.domain.ids import AccountId, NodeId
 from node.domain.secret import Secret
+from node.executors.rules import RulesPolicy
 from node.runtime.filelock import FileLock
 from node.settings.foreign_secrets import secrets_of_address, secrets_of_login, secrets_of_query
 from node.settings.identity import Identities, read_identities
@@ -95,6 +95,16 @@ def plan_production(
     Raises:
         InvalidInput: with everything that is missing or cannot be used.
     """
+    plan, faults = read_production(loaded, cwd, hardware, node=node, claim=claim, dry_run=dry_run)
+    if faults:
+        raise InvalidInput(faults)
+    return plan
+
+
+def read_production(
+    loaded: Loaded, cwd: Path, hardware: Hardware, *, node: str = "", claim: bool = False, dry_run: bool = False
+) -> tuple[ProductionPlan, tuple[InputFault, ...]]:
+    """As `plan_production`, with what is wrong: the plan lacks candidates, gateway or engines where they cannot be read."""
     settings = loaded.settings
     faults: list[InputFault] = []
     candidates: Sequence[NodeSpec] = ()
@@ -103,7 +113,7 @@ def plan_production(
         candidates, passed_over = _candidates(loaded, cwd, node=node, claim=claim, dry_run=dry_run)
     except InvalidInput as error:
         faults += error.faults
-    engines = None
+    engines = EnginePlan((), (), (), (), RulesPolicy(), settings.worker.slots)
     try:
         engines = plan_engines(loaded, cwd)
     except InvalidInput as error:
@@ -111,11 +121,9 @@ def plan_production(
     if not settings.gateway.url and not dry_run:
         remedy = "set API_GATEWAY_URL, or try everything against a sandbox with --dry-run"
         faults.append(InputFault("gateway", "no gateway is named", remedy, column="gateway.url"))
-    if faults or engines is None:
-        raise InvalidInput(faults)
     if dry_run:
         settings, candidates = _on_this_machine(settings, candidates)
-    return ProductionPlan(
+    plan = ProductionPlan(
         settings=settings,
         candidates=tuple(replace(spec, hardware=hardware) for spec in candidates),
         hardware=hardware,
@@ -128,6 +136,7 @@ def plan_production(
         foreign=loaded.foreign,
         passed_over=passed_over,
     )
+    return plan, tuple(faults)
 
 
 def claim_identity(plan: ProductionPlan) -> Claim:
@@ -139,11 +148,40 @@ def claim_identity(plan: ProductionPlan) -> Claim:
     """
     for spec in plan.candidates:
         folder = plan.folder(spec)
-        with contextlib.suppress(StorageInUse):
+        try:
             return Claim(spec, folder, FileLock.take(folder / _CLAIM_FILE))
+        except StorageInUse:
+            continue
+        except StorageUnavailable as error:
+            remedy = "let this user write there, or name another folder with --state-dir"
+            raise StorageUnavailable(f"{error}; {remedy}") from error
     names = ", ".join(spec.node_id for spec in plan.candidates[:5])
     unusable = "".join(f"\n{fault}" for fault in plan.passed_over)
-    raise StorageInUse(f"every node that this process may be runs already on {plan.state_dir}: {names}{unusable}")
+    remedy = "look at them with 'status', or end one with 'drain'; a roster may have more rows"
+    problem = f"every node that this process may be runs already on {plan.state_dir}: {names}"
+    raise StorageInUse(f"{problem}; {remedy}{unusable}")
+
+
+def is_claimed(plan: ProductionPlan, spec: NodeSpec) -> bool:
+    """Whether a process holds this identity, as far as this user may know. Blocks."""
+    file = plan.folder(spec) / _CLAIM_FILE
+    try:
+        if FileLock.is_there(file):
+            FileLock.take(file).release()
+    except StorageError:
+        return True
+    return False
+
+
+def clipped_job_time(settings: Settings) -> str:
+    """That jobs get less time than was asked for, as a sentence without its full stop; empty where they do not."""
+    asked_s, longest_s = settings.worker.timeout_s, settings.longest_job_s
+    if asked_s <= longest_s:
+        return ""
+    return (
+        f"WORKER_TIMEOUT asks for {asked_s:g} s a job, and jobs get {longest_s:g} s: more is not left of the gateway's"
+        f" lease of {settings.lease_s:g} s (gateway.lease_s) when a result may take twice timeouts.result_s"
+    )
 
 
 def _candidates(loaded: Loaded, cwd: Path, *, node: str, claim: bool, dry_run: bool) -> Identities:

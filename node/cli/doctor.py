@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,12 +16,12 @@ from rich.text import Text
 from node.app.doctor.examine import examine, faults_found
 from node.app.doctor.findings import Finding, as_json
 from node.app.event_loop import new_event_loop
-from node.app.production_plan import ProductionPlan, plan_production
+from node.app.production_plan import ProductionPlan, read_production
 from node.app.telemetry import redactor_for
 from node.cli.exit_codes import ExitCode
 from node.cli.output import OutputConsole, mask_output
 from node.cli.production import USUAL_PROFILE
-from node.domain.errors import InvalidInput
+from node.domain.errors import InputFault, InvalidInput
 from node.machine.probe import gpu_sources, probe_hardware
 from node.runtime.system import SystemClock
 from node.settings.load import load
@@ -30,7 +30,7 @@ _STYLES: Final = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
 
 def run_doctor(
-    flags: Mapping[str, object], config: Path | None, profile: str | None, *, node: str, as_json: bool
+    flags: Mapping[str, object], config: Path | None, profile: str | None, *, node: str, claim: bool, as_json: bool
 ) -> ExitCode:
     """Examine, print, and return the exit code: OK, or UNFIT when anything failed. Problems are told, never raised."""
     console = OutputConsole(highlight=False)
@@ -40,20 +40,20 @@ def run_doctor(
         loaded = load(
             config_file=config, profile=profile, flags=flags, environ=os.environ, cwd=cwd, usual_profile=USUAL_PROFILE
         )
-        plan = plan_production(loaded, cwd, probe_hardware(gpu_sources()), node=node)
     except InvalidInput as error:
-        for finding in faults_found(error):
+        for finding in faults_found(error.faults):
             report.add(finding)
     else:
+        plan, faults = read_production(loaded, cwd, probe_hardware(gpu_sources()), node=node, claim=claim)
         mask_output(redactor_for(plan.secrets()).redact)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_examine(plan, report))
+            runner.run(_examine(plan, faults, report))
     report.close(console)
     return ExitCode.UNFIT if report.has_failed else ExitCode.OK
 
 
-async def _examine(plan: ProductionPlan, report: Report) -> None:
-    async for finding in examine(plan, SystemClock()):
+async def _examine(plan: ProductionPlan, faults: Sequence[InputFault], report: Report) -> None:
+    async for finding in examine(plan, SystemClock(), faults):
         report.add(finding)
 
 

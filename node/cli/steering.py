@@ -14,6 +14,9 @@ import typer
 
 from node.app.control import Order, read_handles
 from node.app.find_node import find_node
+from node.app.telemetry import redactor_for
+from node.cli.node_display import condition
+from node.cli.output import mask_output
 from node.gateway.httpx_transport import HttpxTransportFactory
 from node.gateway.tls import client_context
 from node.settings.load import load
@@ -46,7 +49,7 @@ def show_status(reach: Reach, *, as_json: bool) -> None:
 def give_order(order: Order, reach: Reach) -> None:
     """Give an order, and print what the node does then. Raises as `show_status`."""
     told = _ask(reach, order)
-    typer.echo(f"{told.get('node')}: {told.get('presence')}")
+    typer.echo(f"{told.get('node')}: {condition(str(told.get('presence')), told.get('holds') or ())}")
 
 
 def _ask(reach: Reach, order: Order | None) -> Mapping[str, Any]:
@@ -56,6 +59,8 @@ def _ask(reach: Reach, order: Order | None) -> Mapping[str, Any]:
     ).settings
     state_dir = (cwd / settings.state_dir).resolve()
     handles = read_handles(state_dir)
+    # Whoever listens at a node's address in its place may repeat what it was told.
+    mask_output(redactor_for(handle.token for handle in handles).redact)
 
     async def ask() -> Mapping[str, Any]:
         transport = HttpxTransportFactory(client_context(None)).open(None)
@@ -70,10 +75,9 @@ def _ask(reach: Reach, order: Order | None) -> Mapping[str, Any]:
 
 def _lines(told: Mapping[str, Any]) -> list[str]:
     slots, jobs, outbox = told["slots"], told["jobs"], told["outbox"]
-    holds = f" ({', '.join(told['holds'])})" if told["holds"] else ""
     lines = [
         f"{told['node']} as worker {told['worker']}, version {told['version']}, up {told['uptime_s']:.0f} s",
-        f"{told['presence']}{holds}; {slots['used']} of {slots['total']} slots in use",
+        f"{condition(told['presence'], told['holds'])}; {slots['used']} of {slots['total']} slots in use",
         f"jobs: {jobs.get('received', 0)} received, {jobs.get('succeeded', 0)} done, {jobs.get('failed', 0)} failed",
         f"results: {jobs.get('accepted', 0)} accepted, {outbox['depth']} waiting",
         f"models: {', '.join(told['models']) or 'none'}",

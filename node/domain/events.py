@@ -111,7 +111,7 @@ class JobEnded(NamedTuple):
     """A job has a result, which is kept in the outbox.
 
     ``took_s`` is from the job's receipt to its result. When the job failed ``executor`` is empty, ``error`` is
-    not, and ``model`` is the one asked for instead of the one that ran. Token counts, ``first_token_s``, from the
+    not, which may say more than the result does, and ``model`` is the one asked for instead of the one that ran. Token counts, ``first_token_s``, from the
     engine's being asked to its first piece of text, and ``finish_reason`` are None where the engine does not tell.
     """
 
@@ -262,7 +262,7 @@ class EngineCalled(NamedTuple):
     that it failed for being full, ``is_refusal`` that it would not run this job, or has not its model: both say nothing
     of its health. ``finish_reason`` is why an answer ended, and ``load_s`` how long the model was queued for and
     loaded, both as the engine tells and None where it does not; ``trace`` is that of the job's payload. That nobody is
-    there to ask is told by `EngineChanged`.
+    there to ask is told by `EngineChanged`, and as a failure too where the engine was held to be there.
     """
 
     engine: str
@@ -326,11 +326,15 @@ class ModelPulling(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """Something that people should know and that no other event says; ``topic`` is one of few words."""
+    """Something that people should know and that no other event says; ``topic`` is one of few words.
+
+    ``is_trouble`` says that somebody should do something about it.
+    """
 
     topic: str
     text: str
     node: NodeId | None = None
+    is_trouble: bool = False
 
 
 class Crash(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
 from functools import partial
@@ -14,6 +15,7 @@ from node.domain.jobs import Payload
 from node.domain.model_names import full_name
 from node.domain.results import Output
 from node.executors.model_circuit import BreakerPolicy, ModelCircuit
+from node.executors.watched_pieces import WatchedPieces
 from node.ports.clock import Clock
 from node.ports.events import EventSink
 from node.ports.executor import Executor, Partials
@@ -29,9 +31,10 @@ class _Guarded(NamedTuple):
 class Breaker:
     """A circuit for each model of one engine; names that mean the same model (`full_name`) share one.
 
-    `node.domain.errors.EngineFailed` counts as a failure and an output as an answer. All else tells nothing of the
-    engine: a job that it declined or refused, an engine that is full, a call that was cancelled. Each change of a
-    circuit is told as a `BreakerChanged`; one that was not told of yet is closed.
+    `node.domain.errors.EngineFailed` counts as a failure and an output as an answer; so does, as a failure, a call that
+    was cancelled after a long silence, since deadlines of jobs may be shorter than an engine's. All else tells nothing
+    of the engine: a job that it declined or refused, an engine that is full, any other call that was cancelled. Each
+    change of a circuit is told as a `BreakerChanged`; one that was not told of yet is closed.
     """
 
     def __init__(self, executor: Executor, policy: BreakerPolicy, clock: Clock, events: EventSink) -> None:
@@ -58,12 +61,19 @@ class Breaker:
         """
         circuit = self._circuit(payload.model)
         passage = circuit.admit()
+        pieces, asked_at = WatchedPieces(partials), self._clock.monotonic()
         try:
-            output = await self._executor.execute(payload, partials)
+            output = await self._executor.execute(payload, pieces)
         except EngineRefused:
             raise
         except EngineFailed as error:
-            circuit.failed(passage, str(error))
+            circuit.failed(passage, str(error), error.told)
+            raise
+        except asyncio.CancelledError:
+            silent_s = self._clock.monotonic() - asked_at
+            if not pieces.came and silent_s >= self._policy.silent_s:
+                reason = f"{self.name} had said nothing for {silent_s:.0f} s when its call was ended"
+                circuit.failed(passage, reason, reason)
             raise
         else:
             circuit.answered()

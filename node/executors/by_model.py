@@ -78,6 +78,11 @@ class LimitedByModel:
         """How many calls wait for their model."""
         return sum(lane.limited.waiting for lane in self._lanes.values())
 
+    def free(self, model: str) -> int | None:
+        """How many more calls of this model would run at once, by its limit alone; None where it has none."""
+        limit, lane = self._limit(model), self._lanes.get(full_name(model))
+        return limit if limit is None or lane is None else limit - lane.calls
+
     async def execute(self, payload: Payload, partials: Partials | None = None) -> Output:
         """See `node.ports.executor.Executor.execute`."""
         limit = self._limit(payload.model)

@@ -18,7 +18,7 @@ _CUT_OFF: Final = "the call was ended before the answer was whole"
 
 
 class EngineAbsent(Declined):
-    """Nobody answers at the engine's address, or something that is no such engine. The message has the remedy."""
+    """Nobody answers at the engine's address. The message has the remedy."""
 
 
 class EngineCall:
@@ -77,23 +77,29 @@ class EngineCalls:
         when its model is loaded, which can take a minute.
 
         Raises:
-            Declined: the engine is missing.
+            EngineAbsent: the engine is missing.
         """
         if self._presence.look_now():
             with suppress(ExecutorError, TimeoutError):
                 async with asyncio.timeout(self._probe_s):
                     await probe()
         if self._presence.missing_because:
-            raise Declined(self._presence.missing_because)
+            raise EngineAbsent(self._presence.missing_because, told=f"{self._engine} is not there")
 
     @contextmanager
     def call(self, model: str, trace: TraceContext | None = None) -> Iterator[EngineCall]:
-        """Ask the engine inside: it is told as one `EngineCalled`, or as missing where `EngineAbsent` is raised."""
+        """Ask the engine inside: it is told as one `EngineCalled`, or as missing where `EngineAbsent` is raised.
+
+        One that was there until then is told as both: where others find it and calls do not, these are failures.
+        """
         call = EngineCall(model, self._clock, trace)
         try:
             yield call
         except EngineAbsent as absent:
+            was_there = self._presence.is_there
             self._presence.missing(str(absent))
+            if was_there:
+                self._tell(call, str(absent))
             raise
         except ExecutorError as error:
             self._tell(call, str(error), error)

@@ -71,6 +71,7 @@ class EngineExecutor(ABC):
         self._name = policy.name
         self._model_override = policy.model_override
         self._batch = policy.batch
+        self._presence = presence
         self._connections = client
         # Connection and handshake have `connect_s` each, by httpx, which closes what it opened.
         self._calls = EngineCalls(presence, policy.name, 3 * policy.connect_s, clock, events)
@@ -80,6 +81,10 @@ class EngineExecutor(ABC):
     def name(self) -> str:
         """See `node.ports.executor.Executor.name`."""
         return self._name
+
+    def found(self) -> None:
+        """Somebody else has heard the engine answer, and it need not be looked for."""
+        self._presence.found()
 
     async def execute(self, payload: Payload, partials: Partials | None = None) -> Output:
         """See `node.ports.executor.Executor.execute`.

@@ -12,6 +12,8 @@ from node.domain.secret import MASK, Secret, shortened
 
 _MAX_CHARS: Final = 200
 _MAX_COUNT: Final = 2**53
+_MAX_ASKED_CHARS: Final = 200_000
+"""They are looked through on the event loop, some 200 times."""
 
 
 def texts_of(payload: Payload) -> tuple[str, ...]:
@@ -50,8 +52,11 @@ def presentable(said: object, asked: Iterable[str], secret: Secret | None = None
     """`one_line` of what an engine said, without ``secret``, and nothing of it where it quotes what was ``asked``.
 
     Engines that refuse a request tend to repeat it, and what they say goes into events and logs. Texts of less than
-    4 characters are not looked for.
+    4 characters are not looked for, and where there are too many to be looked through, nothing is shown either.
     """
+    asked = tuple(asked)
+    if sum(map(len, asked)) > _MAX_ASKED_CHARS:
+        return "an error about a request that is too long for what it says to be shown"
     text = str(said)
     if secret:
         text = text.replace(secret.reveal(), MASK)

@@ -54,11 +54,11 @@ class OllamaExecutor(EngineExecutor):
         async with aclosing(self._parts(call.model, payload, asked)) as parts:
             async for part in parts:
                 thought = thought or bool(part.message.thinking)
-                if text := part.message.content:
+                if text := part.message.content or "":
                     call.piece()
                     pieces.append(text)
-                    if partials is not None:
-                        await partials.push(text)
+                if partials is not None and (text or part.message.thinking):
+                    await partials.push(text)
                 if part.done:
                     with suppress(TimeoutError, ExecutorError):
                         async with asyncio.timeout(END_S):

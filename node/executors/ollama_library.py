@@ -124,9 +124,10 @@ class OllamaLibrary:
         except EngineFailed:
             raise
         except EngineAbsent as error:
-            raise EngineFailed(str(error)) from error
+            raise EngineFailed(str(error), told=error.told) from error
         except ExecutorError as error:
-            raise EngineFailed(f"{self._engine} could not {action} {model!r}: {error}") from error
+            problem = f"{self._engine} could not {action} {model!r}"
+            raise EngineFailed(f"{problem}: {error}", told=f"{problem}: {error.told}") from error
 
 
 def _bytes(size: int | None) -> int | None:

@@ -18,7 +18,8 @@ class OllamaPolicy:
 
     ``base_url`` is ``http`` or ``https``, host and port, with a path if need be.
     ``max_output`` is the most tokens of an answer, and what is asked for where a job sets no limit.
-    ``concurrency`` is how many calls run at once at most: the limit of `Limited` around it.
+    ``concurrency`` is how many calls run at once as a rule, by the limit of `Limited` around it: so many connections are
+    kept.
     ``connect_s`` is the time for making a connection, and as much again for its TLS handshake.
     ``model_override`` is asked for in place of every job's model; empty: the job's own.
     ``keep_alive`` is how long the model stays loaded: seconds, or a Go duration such as ``5m``; None: the

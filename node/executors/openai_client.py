@@ -72,10 +72,11 @@ class OpenAiClient:
         ``trace`` is passed on as W3C's ``traceparent``.
 
         Raises:
-            EngineAbsent: nobody answers, or what does has no such path, be it not that for embeddings.
+            EngineAbsent: nobody answers.
             Declined: the server does not have ``model``, or makes no embeddings.
             EngineRefused: HTTP 400, 413 or 422 for another reason.
-            EngineFailed: any other error, also while the body is read inside the block.
+            EngineFailed: any other error, also while the body is read inside the block; what answers has no such path,
+                be it not that for embeddings.
             EngineOverloaded: HTTP 429 or 503.
         """
         name, place = self._policy.name, self._policy.place
@@ -90,9 +91,10 @@ class OpenAiClient:
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             cause = one_line(error) or type(error).__name__
             reason = f"{name} is not there: nothing answers at {place} ({cause}); start it, or check the URL"
-            raise EngineAbsent(reason) from error
+            raise EngineAbsent(reason, told=f"{name} is not there") from error
         except httpx.HTTPError as error:
-            raise EngineFailed(f"{name}'s answer broke off: {one_line(error) or type(error).__name__}") from error
+            broken = f"{name}'s answer broke off"
+            raise EngineFailed(f"{broken}: {one_line(error) or type(error).__name__}", told=broken) from error
 
     async def models(self) -> tuple[str, ...]:
         """The names of the models that the server can be asked for. Raises as `request` does."""
@@ -132,7 +134,8 @@ class OpenAiClient:
                 headers=headers,
                 follow_redirects=False,
                 timeout=httpx.Timeout(None, connect=self._policy.connect_s),
-                limits=httpx.Limits(max_connections=limit, max_keepalive_connections=limit),
+                # Calls at once are not bounded here: a list must not wait for an answer to end.
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=limit),
                 trust_env=False,
                 verify=self._tls,
             )
@@ -147,20 +150,24 @@ class OpenAiClient:
         if status == httpx.codes.NOT_FOUND and not lacks_model:
             if path == EMBEDDINGS:
                 return Declined(f"{name} makes no embeddings: it has no {path}")
-            return EngineAbsent(f"what answers at {place} has no {path}; check the URL, which ends with /v1 as a rule")
+            reason = f"what answers at {place} has no {path}; check the URL, which ends with /v1 as a rule"
+            return EngineFailed(reason, told=f"{name} gave no answer of its kind")
         self._answered()
         said = presentable(raw, asked, self._policy.api_key)
         match status:
             case 401 | 403:
-                return EngineFailed(f"{name} denies access with status {status}; check the engine's API key")
+                reason = f"{name} denies access with status {status}; check the engine's API key"
+                return EngineFailed(reason, told=f"{name} denied access")
             case 429 | 503:
-                return EngineOverloaded(f"{name} is full: {said}", _seconds(response.headers.get("retry-after")))
+                wait_s = _seconds(response.headers.get("retry-after"))
+                return EngineOverloaded(f"{name} is full: {said}", wait_s, told=f"{name} is full")
             case _ if lacks_model:
-                return Declined(f"{name} has no model {one_line(model)!r}; its models are listed at {place}/models")
+                told = f"{name} has no model {one_line(model)!r}"
+                return Declined(f"{told}; its models are listed at {place}/models", told=told)
             case 400 | 413 | 422:
                 return EngineRefused(f"{name} answered {status}: {said}")
             case _:
-                return EngineFailed(f"{name} answered {status}: {said}")
+                return EngineFailed(f"{name} answered {status}: {said}", told=f"{name} answered {status}")
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -51,15 +51,17 @@ class OpenAiExecutor(EngineExecutor):
         answer = ChatAnswer(call, asked, self.name)
         async with aclosing(self._chunks(call.model, payload, asked)) as chunks:
             async for chunk in chunks:
-                if (text := answer.take(chunk)) and partials is not None:
+                if (text := answer.take(chunk)) is not None and partials is not None:
                     await partials.push(text)
-                if answer.finish_reason is not None:
-                    with suppress(TimeoutError, ExecutorError):
-                        async with asyncio.timeout(END_S):
-                            async for late in chunks:
-                                answer.take_usage(late)
-                    return answer.generation()
-        raise answer.broken()
+                if answer.finish_reason:
+                    break
+            else:
+                raise answer.broken()
+            # Counts come after it, and from some servers text too.
+            while late := await _late(chunks):
+                if (text := answer.take(late)) is not None and partials is not None:
+                    await partials.push(text)
+        return answer.generation()
 
     async def _chunks(self, model: str, payload: ChatPayload, asked: Sequence[str]) -> AsyncGenerator[ChatChunk, None]:
         limit = self._policy.max_output
@@ -88,3 +90,12 @@ class OpenAiExecutor(EngineExecutor):
             made = read(VectorList, await whole_body(response, largest_reply(len(inputs))), self.name)
         tokens = made.usage.prompt_tokens if made.usage else None
         return EmbeddedBatch(made.in_order(), made.model or model, tokens)
+
+
+async def _late(chunks: AsyncGenerator[ChatChunk, None]) -> ChatChunk | None:
+    """The next part of an answer that may be whole; None where nothing comes of it any more."""
+    with suppress(TimeoutError, ExecutorError):
+        async with asyncio.timeout(END_S):
+            late = await anext(chunks, None)
+            return None if late is None or late.failure is not None else late
+    return None

@@ -53,7 +53,7 @@ class OpenAiLibrary:
         except EngineFailed:
             raise
         except ExecutorError as error:
-            raise EngineFailed(str(error)) from error
+            raise EngineFailed(str(error), told=error.told) from error
         return tuple(StoredModel(name) for name in dict.fromkeys(names))
 
     async def loaded(self) -> tuple[LoadedModel, ...]:

@@ -46,13 +46,19 @@ class EngineGate:
     @property
     def closed_because(self) -> str:
         """See `node.ports.gates.ClaimGate.closed_because`."""
-        reasons = []
-        for engine, missing_because in self._missing.items():
-            reason = missing_because or self._full_because(engine) or self._broken_because(engine)
-            if not reason:
-                return ""
-            reasons.append(reason)
-        return "; ".join(reasons)
+        return self._of_all(
+            lambda engine: self._missing[engine] or self._full_because(engine) or self._broken_because(engine)
+        )
+
+    @property
+    def down_because(self) -> str:
+        """Why every one of the engines is missing or fails; empty while one is well, be it full or not."""
+        return self._of_all(self._down_because)
+
+    @property
+    def missing(self) -> Mapping[str, str]:
+        """Every engine, with why it is missing; an empty text for one that counts as there."""
+        return dict(self._missing)
 
     def handlers(self) -> Mapping[type[Any], Callable[[Any], object]]:
         """What to call for which kind of event, as an event bus asks for it."""
@@ -64,6 +70,13 @@ class EngineGate:
             JobEnded: self._on_over,
             ResultLost: self._on_over,
         }
+
+    def _of_all(self, because: Callable[[str], str]) -> str:
+        reasons = [because(engine) for engine in self._missing]
+        return "; ".join(reasons) if all(reasons) else ""
+
+    def _down_because(self, engine: str) -> str:
+        return self._missing[engine] or self._broken_because(engine)
 
     def _full_because(self, engine: str) -> str:
         return f"{engine} is full" if self._clock.monotonic() < self._full_until[engine] else ""

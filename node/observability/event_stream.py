@@ -192,7 +192,9 @@ class KafkaStream:
     async def _rest_after(self, error: Exception) -> None:
         self._failures += 1
         if self._failures == 1:
-            self._tell(f"Kafka does not take events ({type(error).__name__}): up to {self._policy.queue} wait")
+            self._tell(
+                f"Kafka does not take events ({type(error).__name__}): up to {self._policy.queue} wait", is_trouble=True
+            )
         await self._backlog.rest(self._policy.back_off.draw(self._failures, self._random))
 
     async def _close(self) -> None:
@@ -200,8 +202,8 @@ class KafkaStream:
             producer, self._producer = self._producer, None
             await producer.stop()
 
-    def _tell(self, text: str) -> None:
-        self._events.emit(Notice("events", text))
+    def _tell(self, text: str, *, is_trouble: bool = False) -> None:
+        self._events.emit(Notice("events", text, is_trouble=is_trouble))
 
 
 def _error_of(future: asyncio.Future[object]) -> Exception | None:

@@ -82,14 +82,17 @@ class OtlpExport:
             from opentelemetry.sdk.trace import TracerProvider
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
             from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+            from requests import Session
         except ImportError as error:
             remedy = "install it: pip install 'llm-worker-node[tracing]'"
             raise InvalidInput([InputFault("tracing", "OpenTelemetry is not installed", remedy)]) from error
-        tally = Tally()
+        tally, session = Tally(), Session()
+        session.trust_env = False  # the collector is the operator's own: no proxy of the environment is on the way
         exporter = OTLPSpanExporter(
             endpoint=_whole(policy.endpoint),
             headers={name: value.reveal() for name, value in policy.headers.items()},
             timeout=policy.timeout_s,
+            session=session,
         )
         resource = Resource.create(
             {
@@ -138,6 +141,11 @@ class OtlpExport:
         """Spans that it was offered, and did not take."""
         return self._tally.dropped
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether the collector did not take what it was last offered."""
+        return self._tally.is_failing
+
     async def aclose(self, within_s: float = 3.0) -> None:
         """Send what waits, ``within_s`` at most, and end.
 
@@ -162,6 +170,7 @@ class Tally:
     def __init__(self) -> None:
         self.sent = 0
         self.dropped = 0
+        self.is_failing = False
 
 
 def _counted(exporter: SpanExporter, tally: Tally) -> SpanExporter:
@@ -170,6 +179,7 @@ def _counted(exporter: SpanExporter, tally: Tally) -> SpanExporter:
     class Counted(SpanExporter):
         def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
             result = exporter.export(spans)
+            tally.is_failing = result is not SpanExportResult.SUCCESS
             if result is SpanExportResult.SUCCESS:
                 tally.sent += len(spans)
             else:

@@ -104,7 +104,7 @@ class Webhook:
             if problem:
                 self._backlog.drop()
                 if not self._is_failing:
-                    self._tell(f"the webhook does not take troubles: {problem}")
+                    self._tell(f"the webhook does not take troubles: {problem}", is_trouble=True)
             else:
                 self.sent += 1
             self._is_failing = bool(problem)
@@ -129,5 +129,5 @@ class Webhook:
                 break
         return problem
 
-    def _tell(self, text: str) -> None:
-        self._events.emit(Notice("events", text))
+    def _tell(self, text: str, *, is_trouble: bool = False) -> None:
+        self._events.emit(Notice("events", text, is_trouble=is_trouble))

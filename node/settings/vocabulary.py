@@ -168,6 +168,25 @@ def _host_and_port(value: str) -> str:
     return value
 
 
+def _hidden_url(value: Secret) -> Secret:
+    text = value.reveal()
+    try:
+        parts = urlsplit(text)
+        usable = not text or (parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0)
+    except ValueError:
+        usable = False
+    if not usable or re.search(r"\s", text):
+        # Whatever else it is, it may be a secret.
+        raise ValueError("not an http:// or https:// address")
+    return value
+
+
+def _topic(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", value) or value in {".", ".."}:
+        raise ValueError("not a topic of Kafka: letters, digits, '.', '_' and '-', 249 at most")
+    return value
+
+
 def _url_or_empty(value: str) -> str:
     return _url(value) if value.strip() else ""
 
@@ -206,6 +225,11 @@ Text: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True), After
 
 Hidden: TypeAlias = Annotated[Secret, BeforeValidator(_secret), PlainSerializer(str, return_type=str)]
 """A text that is never shown. Spaces and line ends around it are dropped."""
+
+HiddenUrl: TypeAlias = Annotated[Hidden, AfterValidator(_hidden_url)]
+"""An http or https address that is never shown; may be empty."""
+
+KafkaTopic: TypeAlias = Annotated[Text, AfterValidator(_topic)]
 
 FilePath: TypeAlias = Annotated[Path, BeforeValidator(_path)]
 """A file or folder, relative to the working directory."""

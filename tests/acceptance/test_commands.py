@@ -211,12 +211,13 @@ def test_a_settings_file_is_checked_whole(tmp_path: Path) -> None:
 
 
 def test_a_fresh_folder_gets_files_that_work(tmp_path: Path) -> None:
-    assert run("init", cwd=tmp_path).returncode == 0
+    first = run("init", cwd=tmp_path)
+    assert first.returncode == 0
     assert run("roster", "--nodes", "4", cwd=tmp_path).returncode == 0
     assert run("config", "check", cwd=tmp_path).returncode == 0
     again = run("init", cwd=tmp_path)
     assert again.returncode == 0
-    assert again.stdout.count("--force writes over it") == 3
+    assert again.stdout.count("--force writes over it") == first.stdout.count("Wrote ") > 0
 
 
 def test_the_checkout_is_in_order() -> None:

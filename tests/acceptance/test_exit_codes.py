@@ -162,7 +162,7 @@ async def test_invalid_input_where_no_node_runs(tmp_path: Path) -> None:
     for order in ("status", "pause", "resume", "drain"):
         code, said = await ended(order, cwd=tmp_path)
         assert code == ExitCode.INVALID_INPUT
-        assert "no node runs there" in said
+        assert said.startswith(f"{tmp_path / 'state'}: no node runs there"), said
 
 
 async def test_unreachable_where_a_node_is_silent(tmp_path: Path) -> None:
@@ -197,7 +197,9 @@ async def node_on_a_full_disk(folder: Path) -> AsyncIterator[Command]:
         await running.says("Health, metrics and control are at")
         await around.submit("m:1b")
         logs = folder / "state" / "nodes" / NAME / "logs" / "nodes.log"
-        await wait_until(lambda: "result not on disk" in logs.read_text(), 20, "the disk refuses the result")
+        await wait_until(
+            lambda: logs.exists() and "result not on disk" in logs.read_text(), 20, "the disk refuses the result"
+        )
         yield running
 
 

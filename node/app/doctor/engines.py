@@ -84,6 +84,9 @@ class EngineExamination:
         except ExecutorError as error:
             text = f"{engine} does not generate with {model}: {error}"
             return failed("engine", text, "look into the engine's own log")
+        if isinstance(made, Generation) and not made.text and not made.finish_reason:
+            text = f"{engine} answered with {model}, and generated nothing"
+            return failed("engine", text, "look into the engine's own log, and at the version of its API")
         ran = made.model if isinstance(made, Generation) else model
         took_s = self.clock.monotonic() - started
         return passed("engine", f"{engine} generated a token with {ran} in {took_s:.1f} s")

@@ -21,13 +21,14 @@ _MIB: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class MachineExamination:
-    """What is asked of the machine. ``outbox`` is the file of the node's outbox, ``port`` 0 where any will do.
+    """What is asked of the machine. ``outbox`` is the file of the node's outbox, None where nobody knows which node it
+    is; ``port`` is 0 where any will do.
 
     ``own_port`` is the one that this node itself has left word of, 0 where it has not: while it runs, that is taken.
     """
 
     state_dir: Path
-    outbox: Path
+    outbox: Path | None
     min_free_bytes: int
     host: str
     port: int
@@ -37,10 +38,13 @@ class MachineExamination:
     def findings(self) -> Iterator[Finding]:
         """What is found. Blocks; never raises."""
         yield self._disk()
-        outbox = self._outbox()
-        yield outbox
+        runs = False
+        if self.outbox is not None:
+            outbox = self._outbox(self.outbox)
+            yield outbox
+            runs = outbox.status == "warn"
         if self.port:
-            yield self._port(runs=outbox.status == "warn")
+            yield self._port(runs=runs)
         yield self._hardware()
 
     def _disk(self) -> Finding:
@@ -59,18 +63,18 @@ class MachineExamination:
             return failed("disk", f"{text}; below {self.min_free_bytes // _MIB:,} MiB no job is claimed", "make room")
         return passed("disk", text)
 
-    def _outbox(self) -> Finding:
+    def _outbox(self, file: Path) -> Finding:
         try:
-            if not self.outbox.exists():
-                return passed("outbox", f"{self.outbox} will be made")
-            FileLock.take(self.outbox).release()
+            if not file.exists():
+                return passed("outbox", f"{file} will be made")
+            FileLock.take(file).release()
         except StorageInUse as error:
             return warned("outbox", f"{error}: this node runs already", _LOOK)
         except StorageUnavailable as error:
             return failed("outbox", str(error), _ANOTHER)
         except OSError as error:
-            return failed("outbox", f"{self.outbox}: {error.strerror}", _ANOTHER)
-        return passed("outbox", f"{self.outbox} is free")
+            return failed("outbox", f"{file}: {error.strerror}", _ANOTHER)
+        return passed("outbox", f"{file} is free")
 
     def _port(self, *, runs: bool) -> Finding:
         place = f"{self.host}:{self.port}"

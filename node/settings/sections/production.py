@@ -7,6 +7,8 @@ from node.settings.vocabulary import (
     DAY_S,
     Brokers,
     Hidden,
+    HiddenUrl,
+    KafkaTopic,
     Milliseconds,
     Number,
     OptionalPath,
@@ -112,8 +114,8 @@ class EventSettings(Section):
     """Events to other systems: a Kafka topic (extra: kafka), and a web address for errors."""
 
     kafka: Brokers = setting((), "Kafka's bootstrap servers, as host:port. Empty: no events.", env="KAFKA_BROKERS")
-    topic: Text = setting("llm-node-events", "The topic.", env="KAFKA_TOPIC")
-    webhook: Hidden = setting(
+    topic: KafkaTopic = setting("llm-node-events", "The topic.", env="KAFKA_TOPIC")
+    webhook: HiddenUrl = setting(
         Secret(""),
         "Address that error events are posted to, as JSON; it may hold a secret. Empty: none.",
         env="ERROR_WEBHOOK_URL",

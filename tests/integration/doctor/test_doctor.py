@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,11 +14,11 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from node.app.doctor import engines
+from node.app.doctor import engines, outlets
 from node.app.doctor import gateway as gateways
 from node.app.doctor.examine import examine
 from node.app.doctor.findings import Finding
-from node.app.production_plan import plan_production
+from node.app.production_plan import claim_identity, read_production
 from node.domain.identity import Hardware
 from node.domain.ids import AccountId, NodeId
 from node.domain.secret import Secret
@@ -27,7 +28,7 @@ from node.sandbox.policy import FaultRule, KnownIdentity, SandboxPolicy
 from node.sandbox.process import SandboxProcess
 from node.settings.load import load
 from tests.contract.transport.certificates import make_authority, make_server, server_context, write_certificate
-from tests.unit.executors.ollama_server import OllamaServer, listing, refusing, stalling
+from tests.unit.executors.ollama_server import Exchange, OllamaServer, listing, refusing, stalling
 
 HARDWARE = Hardware(16384, 8, 12288, "RTX", "Debian")
 SECRET = "the-secret-of-node-1"
@@ -72,7 +73,9 @@ Examine = Callable[..., Any]
 def examined(tmp_path: Path, engine: OllamaServer) -> Examine:
     """Examine a node in an empty folder, good but for what is said; the findings that are no pass, by name."""
 
-    async def run(url: str, clock: SystemClock | None = None, **environ: str) -> dict[str, Finding]:
+    async def run(
+        url: str, clock: SystemClock | None = None, *, claim: bool = False, **environ: str
+    ) -> dict[str, Finding]:
         given = {
             "API_GATEWAY_URL": url,
             "OLLAMA_BASE_URL": engine.url,
@@ -84,8 +87,8 @@ def examined(tmp_path: Path, engine: OllamaServer) -> Examine:
             "LLM_NODE_STATE_DIR": str(tmp_path / "state"),
         }
         loaded = load(config_file=None, profile=None, flags={}, environ={**given, **environ}, cwd=tmp_path)
-        plan = plan_production(loaded, tmp_path, HARDWARE)
-        found = [finding async for finding in examine(plan, clock or SystemClock())]
+        plan, faults = read_production(loaded, tmp_path, HARDWARE, claim=claim)
+        found = [finding async for finding in examine(plan, clock or SystemClock(), faults)]
         assert all(finding.remedy for finding in found if finding.status == "fail")
         assert SECRET not in str(found)
         return {finding.name: finding for finding in found if finding.status != "pass"}
@@ -266,3 +269,126 @@ async def test_a_machine_without_a_gpu_is_no_failure(examined: Examine, monkeypa
     async with gateway() as url:
         found = await examined(url)
     assert [finding.status for finding in found.values()] == ["warn"]
+
+
+async def test_who_the_node_is_may_be_missing_and_the_rest_is_looked_at(
+    examined: Examine, engine: OllamaServer
+) -> None:
+    engine.default = refusing(500, "out of memory")
+    async with gateway() as url:
+        found = await examined(url, NODE_ID="", NODE_SECRET="", ACCOUNT_ID="", NODE_PUB_KEY="")
+    grades = {name: finding.status for name, finding in found.items()}
+    assert grades == {"config": "fail", "secret": "warn", "identity": "warn", "engine": "fail"}
+    assert "nothing says who" in found["config"].detail
+
+
+async def test_the_gateway_may_be_missing_and_the_rest_is_looked_at(examined: Examine, engine: OllamaServer) -> None:
+    engine.default = refusing(500, "out of memory")
+    found = await examined("")
+    assert {name: finding.status for name, finding in found.items()} == {"config": "fail", "engine": "fail"}
+    assert is_failed(found["config"], "API_GATEWAY_URL")
+
+
+HEAD = "node_id,secret,account_id,pub_key,private_key,proxy,models,ram,cpu,vram,gpu,os\n"
+
+
+async def test_of_a_roster_the_row_is_looked_at_that_nobody_holds(examined: Examine, tmp_path: Path) -> None:
+    (tmp_path / "nodes.csv").write_text(f"{HEAD}n1,{SECRET},a1,0xabc,,,,,,,,\nn2,another,a1,0xabc,,,,,,,,\n")
+    secrets = {NodeId("n1"): Secret(SECRET), NodeId("n2"): Secret("quite another")}
+    async with gateway(node_secrets=secrets) as url:
+        assert await examined(url, claim=True, NODE_ID="") == {}
+        loaded = load(
+            config_file=None,
+            profile=None,
+            flags={},
+            environ={"API_GATEWAY_URL": url, "LLM_NODE_STATE_DIR": str(tmp_path / "state")},
+            cwd=tmp_path,
+        )
+        plan, _ = read_production(loaded, tmp_path, HARDWARE, claim=True)
+        held = claim_identity(plan)
+        try:
+            assert held.spec.node_id == "n1"
+            found = await examined(url, claim=True, NODE_ID="")
+        finally:
+            held.release()
+    assert "node n2" in found["secret"].detail
+
+
+@asynccontextmanager
+async def answering_all_with(head: str, body: str = "") -> AsyncIterator[str]:
+    """An address where every request gets the same answer."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(f"{head}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n{body}".encode())
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_a_gateway_that_redirects(examined: Examine) -> None:
+    head = "HTTP/1.1 302 Found\r\nlocation: https://user:hunter2@gateway.example/x?y=z"
+    async with answering_all_with(head) as url:
+        found = await examined(url)
+    for name in ("gateway", "secret", "auth"):
+        assert f"write the address that it redirects to, which this shows: curl -sI {url}/" in found[name].remedy
+    assert "hunter2" not in str(found)
+
+
+async def test_a_web_page_is_no_gateway(examined: Examine) -> None:
+    async with answering_all_with("HTTP/1.1 200 OK\r\ncontent-type: text/html; charset=utf-8", "<html>") as url:
+        found = await examined(url)
+    assert is_failed(found["secret"], "check the address")
+    assert is_failed(found["auth"], "check the address")
+
+
+async def test_where_it_tells_of_itself_is_looked_at(examined: Examine) -> None:
+    async with gateway() as url:
+        there = {"KAFKA_BROKERS": f"127.0.0.1:{free_port()},{url.removeprefix('http://')}", "ERROR_WEBHOOK_URL": url}
+        assert await examined(url, OTEL_EXPORTER_OTLP_ENDPOINT=url, **there) == {}
+        nobody = f"127.0.0.1:{free_port()}"
+        found = await examined(
+            url,
+            OTEL_EXPORTER_OTLP_ENDPOINT=f"http://{nobody}",
+            KAFKA_BROKERS=nobody,
+            ERROR_WEBHOOK_URL=f"http://{nobody}/T0/hunter2",
+        )
+    assert {name: finding.status for name, finding in found.items()} == dict.fromkeys(
+        ("traces", "kafka", "webhook"), "warn"
+    )
+    assert "refused" in found["kafka"].detail
+    assert "hunter2" not in str(found)
+
+
+async def test_a_job_time_that_the_lease_does_not_leave(examined: Examine) -> None:
+    async with gateway() as url:
+        found = await examined(url, WORKER_TIMEOUT="900000")
+    assert set(found) == {"config"}
+    assert found["config"].status == "warn"
+    assert "jobs get 239 s" in found["config"].detail
+
+
+async def test_an_engine_that_generates_nothing(examined: Examine, engine: OllamaServer) -> None:
+    async def nothing(exchange: Exchange) -> None:
+        await exchange.head()
+        await exchange.final("", reason=None)
+        await exchange.end()
+
+    engine.default = nothing
+    async with gateway() as url:
+        found = await examined(url)
+    assert is_failed(found["engine"], "the engine's own log")
+    assert "generated nothing" in found["engine"].detail
+
+
+async def test_an_extra_that_is_not_installed(examined: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outlets, "find_spec", lambda _: None)
+    async with gateway() as url:
+        found = await examined(url, KAFKA_BROKERS="a..b", ERROR_WEBHOOK_URL="http://a..b/hunter2")
+    assert is_failed(found["kafka"], "install it, or leave KAFKA_BROKERS empty")
+    assert "kafka is not installed" in found["kafka"].detail
+    assert found["webhook"].status == "warn"
+    assert "hunter2" not in str(found)

@@ -71,14 +71,16 @@ async def test_a_node_s_models_from_an_engine_s_start_to_its_end(tmp_path: Path)
         await wait_until(lambda: not gate.closed_because, what="the engine is found")
         await wait_until(lambda: offer.models_of("ollama") == ("big:latest", "small:1b"))
         assert told.of(ModelPulling)[0].engine == "ollama"
+        await wait_until(lambda: "small:1b" in engine.in_memory, what="both are loaded")
+        engine.in_memory["odd:7b"] = None
         await wait_until(lambda: "unload" in [event.action for event in told.of(ModelMoved)], what="memory is short")
         moves = [(event.action, event.model, event.error) for event in told.of(ModelMoved)]
         assert moves[:4] == [
             ("load", "big", ""),
             ("pull", "small:1b", ""),
             ("load", "small:1b", ""),
-            ("unload", "big:latest", ""),
-        ]
+            ("unload", "odd:7b", ""),
+        ], "and those that are to stay do"
         await engine.stop()
         await wait_until(lambda: gate.closed_because and not offer.models_of("ollama"), what="the engine is missed")
         assert [event.available for event in told.of(EngineChanged)] == [False, True, False]

@@ -82,7 +82,9 @@ def attributes(span: WireSpan) -> dict[str, object]:
     return {pair.key: getattr(pair.value, pair.value.WhichOneof("value") or "") for pair in span.attributes}
 
 
-async def test_a_collector_receives_whole_traces(collector: Collector) -> None:
+async def test_a_collector_receives_whole_traces(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody there: no proxy of the environment is on the way
     policy = OtlpPolicy(collector.url, worker="box-7", headers={"x-key": Secret("collector-key")})
     export = OtlpExport.open(policy)
     book = TraceBook(random.Random(1), 1.0)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,14 +14,19 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from node.app import hold_watch, outlets
+from node.app.engines import FIRST_LOOK_S
 from node.app.production_plan import plan_production
 from node.app.trial import trial_gateway
 from node.machine.gpu import Gpu
 from node.observability.event_stream import KafkaStream
+from node.observability.otlp import OtlpPolicy
 from node.settings.load import load
+from tests.integration.doctor.test_doctor import free_port
 from tests.integration.observability.test_event_stream import TOPIC, brokers, read_back
 from tests.integration.observability.test_otlp import Collector, attributes
-from tests.integration.production.world import MACHINE, ollama, world
+from tests.integration.production.world import MACHINE, NodeRun, ollama, until, world
+from tests.support.waiting import wait_until
 from tests.unit.executors.ollama_server import refusing
 
 __all__ = ["brokers"]
@@ -235,3 +241,106 @@ async def test_a_trial_s_gateway_asks_for_what_the_engine_has(tmp_path: Path) ->
             async with httpx.AsyncClient(trust_env=False) as client:
                 await client.get(f"{url}/network_stats")
     assert engine.requests == []
+
+
+async def test_readiness_knows_engines_that_nothing_was_heard_of(tmp_path: Path) -> None:
+    """Of two that were well from the start one dies: the other works on, and jobs are taken."""
+    async with ollama("m:1b") as good, ollama("m:1b") as other, world(tmp_path) as around:
+        engines = f"good=ollama:{good.url},other=ollama:{other.url}"
+        async with around.node(engines__list=engines) as node:
+            await until_ready(node)
+            assert [engine["available"] for engine in (await node.status())["engines"]] == [True, True]
+            await other.stop()
+            await until_engines(node, [True, False])
+            status, checks = await readiness(node)
+            assert status == 200, checks
+            assert checks["engine"].startswith("jobs go to good; ")
+            assert (await around.answer("m:1b")).status == "success"
+
+
+async def test_readiness_knows_an_engine_that_was_never_there(tmp_path: Path) -> None:
+    async with ollama("m:1b") as good, world(tmp_path) as around:
+        engines = f"good=ollama:{good.url},other=ollama:http://127.0.0.1:{free_port()}"
+        async with around.node(engines__list=engines) as node:
+            await until_engines(node, [True, False])
+            await until_ready(node)
+
+
+@pytest.mark.parametrize(("has", "why"), [(["m:1b"], "ALLOWED_MODELS leaves out"), ([], "has no models")])
+async def test_a_node_that_offers_nothing_is_not_ready_and_warns(tmp_path: Path, has: list[str], why: str) -> None:
+    async with ollama(*has) as engine, world(tmp_path) as around:
+        environ = {"OLLAMA_BASE_URL": engine.url, "ALLOWED_MODELS": "nosuch" if has else ""}
+        async with around.node(environ) as node:
+            await until(lambda: _has(node, "running"), "it runs")
+            status, checks = await readiness(node)
+            assert status == 503
+            assert why in checks["models"]
+    lines = [line for line in (tmp_path / "state").rglob("general.log") for line in line.read_text().splitlines()]
+    assert len([line for line in lines if "no model is on offer" in line and "level=warning" in line]) == 1
+
+
+async def test_what_keeps_a_node_from_jobs_is_in_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hold_watch, "LASTS_S", 0.5)
+    log = tmp_path / "state" / "nodes" / "n1" / "logs" / "general.log"
+    async with (
+        ollama("m:1b") as engine,
+        world(tmp_path) as around,
+        around.node({"OLLAMA_BASE_URL": engine.url}, outbox__min_free_mb=1_000_000),
+    ):
+        await wait_until(lambda: log.exists() and "no jobs are claimed: disk" in log.read_text(), 10, "it is told")
+    assert "level=warning" in log.read_text()
+
+
+async def test_the_port_listens_before_silent_engines_have_had_their_time(tmp_path: Path) -> None:
+    async with silence() as place, world(tmp_path) as around:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        async with around.node({"OLLAMA_BASE_URL": f"http://{place}", "WORKER_CONCURRENCY": "2"}) as node:
+            assert loop.time() - started < FIRST_LOOK_S
+            status, checks = await readiness(node)
+            assert status == 503
+            assert "has not told yet" in checks["models"]
+
+
+async def test_a_collector_that_is_away_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outlets, "_LOOK_S", 0.1)
+    monkeypatch.setattr(outlets, "OtlpPolicy", partial(OtlpPolicy, timeout_s=0.5))
+    place = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}", "PERFORMANCE_SAMPLE_RATE": "1"}
+    log = tmp_path / "state" / "nodes" / "n1" / "logs" / "general.log"
+    async with (
+        ollama("m:1b") as engine,
+        world(tmp_path) as around,
+        around.node({"OLLAMA_BASE_URL": engine.url, **place}),
+    ):
+        for _ in range(3):
+            assert (await around.answer("m:1b")).status == "success"
+        await wait_until(lambda: log.exists() and "does not take traces" in log.read_text(), 15, "it is told")
+    text = log.read_text()
+    (told,) = [line for line in text.splitlines() if "does not take traces" in line]
+    assert "level=warning" in told
+    assert "urllib3" not in text
+    assert "opentelemetry" not in text
+
+
+async def readiness(node: NodeRun) -> tuple[int, dict[str, str]]:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        reply = await client.get(f"{node.control.handle.url}/health/ready")
+    return reply.status_code, {check["name"]: check["detail"] for check in reply.json()["checks"]}
+
+
+async def until_ready(node: NodeRun) -> None:
+    async def is_ready() -> bool:
+        return (await readiness(node))[0] == 200
+
+    await until(is_ready, "it is ready", 15)
+
+
+async def until_engines(node: NodeRun, there: list[bool]) -> None:
+    async def are_told() -> bool:
+        return [engine["available"] for engine in (await node.status())["engines"]] == there
+
+    await until(are_told, f"the engines are told to be {there}", 15)
+
+
+async def _has(node: NodeRun, life: str) -> bool:
+    return bool((await node.status())["life"] == life)

@@ -149,7 +149,7 @@ async def test_a_process_that_is_gone_is_not_offered(tmp_path: Path) -> None:
     assert (await find_node(tmp_path, (gone, living), Ports(p2="n2"))).handle == living
 
 
-@pytest.mark.parametrize("pid", [os.getpid(), 1])
+@pytest.mark.parametrize("pid", [os.getpid(), 1], ids=["its own", "of another user"])
 async def test_a_process_that_is_there_and_silent_is_told_with_its_number(tmp_path: Path, pid: int) -> None:
     with pytest.raises(TryLater, match=rf"n1 \(process {pid}\) does not answer at {HERE}.*kill {pid}"):
         await find_node(tmp_path, (replace(handle(), pid=pid, host=platform.node()),), Ports())

@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import random
-import ssl
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from node.app.engines import EngineBuilder, Engines, plan_engines
+from node.app.engines import plan_engines
 from node.domain.errors import Declined, EngineFailed, EngineRefused, InvalidInput, Refused
 from node.domain.events import BreakerChanged, FellBack, RuleBroken
 from node.domain.results import Generation
 from node.executors.routing import Route
-from node.runtime.system import SystemClock
-from node.settings.load import Loaded, load
 from tests.support.events import RecordingSink
 from tests.support.waiting import wait_until
+from tests.unit.app.engine_bench import built, settings, tagged
 from tests.unit.executors import ollama_server as ollama
 from tests.unit.executors import openai_server as openai
 from tests.unit.executors.doubles import chat
 from tests.unit.executors.ollama_server import OllamaServer, ollama_server
 from tests.unit.executors.openai_server import OpenAiServer, openai_server
-from tests.unit.machine.doubles import a_sample
-
-
-def settings(folder: Path, environ: dict[str, str] | None = None, **flags: object) -> Loaded:
-    named = {name.replace("__", "."): value for name, value in flags.items()}
-    return load(config_file=None, profile=None, flags=named, environ=environ or {}, cwd=folder)
 
 
 @pytest.mark.parametrize(
@@ -109,36 +98,6 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     assert "the engines are a, a, b" in problems
     assert [fault.place for fault in faults].count("engines.routes") == 2
     assert [fault.place for fault in faults].count("engines.per_model") == 2
-
-
-@contextlib.asynccontextmanager
-async def built(
-    folder: Path,
-    events: RecordingSink,
-    *,
-    falls_back: bool = False,
-    environ: dict[str, str] | None = None,
-    **flags: object,
-) -> AsyncIterator[Engines]:
-    loaded = settings(folder, environ, **flags)
-    builder = EngineBuilder(
-        *(plan_engines(loaded, folder), loaded.settings, ssl.create_default_context(), SystemClock()),
-        *(random.Random(1), events, a_sample),
-        falls_back=falls_back,
-    )
-    engines = builder.build()
-    for keeper in engines.keepers:
-        await keeper.catalogue.refresh()
-    try:
-        yield engines
-    finally:
-        await engines.executor.aclose()
-        for library in engines.libraries:
-            await library.aclose()
-
-
-def tagged(*names: str) -> ollama.Script:
-    return ollama.listing(*({"model": name, "size": 1} for name in names))
 
 
 async def by_model(exchange: ollama.Exchange) -> None:

@@ -31,7 +31,17 @@ async def test_an_error_keeps_its_kind_and_loses_the_key(kind: type[ExecutorErro
     assert type(caught.value) is kind
     assert KEY not in str(caught.value)
     assert str(caught.value).count("***") == 2
+    assert caught.value.told == str(caught.value)
     assert isinstance(caught.value.__cause__, kind)
+
+
+async def test_what_those_who_ask_may_read_loses_it_too() -> None:
+    for error in (EngineFailed("no", told=f"no {KEY}"), EngineFailed(f"no {KEY}", told="no")):
+        executor, _ = masked(error)
+        with pytest.raises(EngineFailed) as caught:
+            await executor.execute(chat("Why?"))
+        assert KEY not in f"{caught.value} {caught.value.told}"
+        assert {str(caught.value), caught.value.told} == {"no", "no ***"}
 
 
 async def test_any_other_error_and_what_is_generated_pass_as_they_are() -> None:

@@ -139,7 +139,7 @@ def test_each_identity_is_claimed_once_in_the_rosters_order(tmp_path: Path) -> N
     first, second = claim_identity(plan), claim_identity(plan)
     assert [first.spec.node_id, second.spec.node_id] == ["one", "two"]
     assert first.folder != second.folder
-    with pytest.raises(StorageInUse, match="one, two"):
+    with pytest.raises(StorageInUse, match="one, two; look at them with 'status'"):
         claim_identity(plan)
     first.release()
     again = claim_identity(plan)
@@ -150,7 +150,7 @@ def test_each_identity_is_claimed_once_in_the_rosters_order(tmp_path: Path) -> N
 
 def test_a_state_folder_that_cannot_be_made_is_no_identity_in_use(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(StorageUnavailable, match="name another folder with --state-dir"):
         claim_identity(planned(tmp_path, state_dir="file"))
 
 

@@ -34,6 +34,14 @@ def test_the_rest_is_shown() -> None:
     assert presentable("", ["Why?"]) == "without a reason"
 
 
+def test_nothing_is_shown_of_what_may_quote_more_than_can_be_looked_through() -> None:
+    asked = ["It is long. " * 10_000] * 2
+    assert presentable("CUDA out of memory", asked) == (
+        "an error about a request that is too long for what it says to be shown"
+    )
+    assert presentable("CUDA out of memory", iter(asked[:1])) == "CUDA out of memory"
+
+
 def test_a_secret_is_masked() -> None:
     assert presentable("no such key: sk-1", [], Secret("sk-1")) == "no such key: ***"
 

@@ -92,7 +92,7 @@ class TestAnAnswer:
         wire.server.default = script
         pieces = Pieces()
         assert await text_of(wire.executor(), pieces) == "one two"
-        assert pieces.texts == ["one", " two"]
+        assert pieces.texts == ["", "one", " two"], "thinking is progress"
 
     async def test_leaves_thinking_out(self, wire: Wire) -> None:
         wire.server.default = wire.script(wire.thought("Let me see"), wire.piece("Because."), wire.final())

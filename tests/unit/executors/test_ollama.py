@@ -343,8 +343,9 @@ class TestAModelThatIsMissing:
     async def test_is_declined_with_the_remedy(self, server: OllamaServer, engine: Opener, sink: RecordingSink) -> None:
         server.scripts.append(refusing(404, "model 'gemma2:2b' not found"))
         executor, pieces = engine(), Pieces()
-        with pytest.raises(Declined, match="ollama has no model 'gemma2:2b'; run: ollama pull gemma2:2b"):
+        with pytest.raises(Declined, match="ollama has no model 'gemma2:2b'; run: ollama pull gemma2:2b") as declined:
             await executor.execute(chat(PROMPT), pieces)
+        assert declined.value.told == "ollama has no model 'gemma2:2b'"
         assert pieces.texts == []
         assert "ollama pull" in sink.of(EngineCalled)[0].error
         assert (await executor.execute(chat(PROMPT))).text == "Hello there."
@@ -358,10 +359,11 @@ class TestAModelThatIsMissing:
         self, server: OllamaServer, engine: Opener, sink: RecordingSink
     ) -> None:
         server.default = saying(404, "text/plain", b"404 page not found")
-        with pytest.raises(Declined, match="not Ollama's API"):
+        with pytest.raises(EngineFailed, match="not Ollama's API") as failed:
             await engine().execute(chat(PROMPT))
-        (changed,) = sink.of(EngineChanged)
-        assert not changed.available
+        assert (failed.value.told, sink.of(EngineChanged)) == ("ollama gave no answer of its kind", [])
+        (call,) = sink.of(EngineCalled)
+        assert (call.error, call.is_refusal) == (str(failed.value), False)
 
 
 class TestAnEngineThatIsAbsent:
@@ -405,23 +407,24 @@ class TestAnEngineThatIsAbsent:
             yield silent.url
 
     @pytest.mark.parametrize("tags", [saying(404, "text/html", b"<html>"), stalling()])
-    async def test_is_looked_for_once_in_a_while(
-        self, engine: Opener, server: OllamaServer, clock: HandClock, tags: Script
-    ) -> None:
-        server.default = saying(404, "text/html", b"<html>")
-        executor = engine(connect_s=0.3)
-        with pytest.raises(Declined, match="not Ollama's API"):
+    async def test_is_looked_for_once_in_a_while(self, engine: Opener, clock: HandClock, tags: Script) -> None:
+        absent = OllamaServer()
+        executor = engine(base_url=absent.reserve(), connect_s=0.3)
+        with pytest.raises(Declined, match="nothing answers"):
             await executor.execute(chat(PROMPT))
-        normal, server.tags = server.tags, tags
+        normal, absent.tags = absent.tags, tags
+        await absent.start()
         for looks in (1, 2, 3):
             clock.now += 5.0
             calls = (executor.execute(chat(PROMPT)) for _ in range(30))
             answers = await asyncio.gather(*calls, return_exceptions=True)
             assert all(isinstance(answer, Declined) for answer in answers)
-            assert server.paths == ["/api/chat", *["/api/tags"] * looks]
+            assert absent.paths == ["/api/tags"] * looks
         clock.now += 5.0
-        server.default, server.tags = answering("back"), normal
+        absent.default, absent.tags = answering("back"), normal
         assert (await executor.execute(chat(PROMPT))).text == "back"
+        await executor.aclose()
+        await absent.stop()
 
 
 class TestEmbeddings:

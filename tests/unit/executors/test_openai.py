@@ -144,6 +144,39 @@ class TestAnAnswer:
         assert (generation.text, generation.finish_reason) == ("cut", reason)
         assert (generation.prompt_tokens, generation.output_tokens, generation.tokens_per_s) == (None, None, None)
 
+    async def test_may_have_empty_reasons_until_its_end(self, server: OpenAiServer, engine: Opener) -> None:
+        async def script(exchange: Exchange) -> None:
+            await exchange.head(200, SSE)
+            await exchange.chunk(part(exchange, {"role": "assistant", "content": ""}, ""))
+            for piece in ("Hello", " there."):
+                await exchange.chunk(part(exchange, {"content": piece}, ""))
+            await exchange.chunk(part(exchange, {"content": ""}, "stop") + part(exchange, {}, "") + DONE)
+            await exchange.end()
+
+        server.default = script
+        generation = await engine().execute(chat(PROMPT))
+        assert (generation.text, generation.finish_reason) == ("Hello there.", "stop")
+
+    async def test_may_go_on_after_its_reason(self, server: OpenAiServer, engine: Opener) -> None:
+        async def script(exchange: Exchange) -> None:
+            await exchange.head(200, SSE)
+            await exchange.chunk(part(exchange, {"role": "assistant", "content": ""}, "length"))
+            await exchange.chunk(part(exchange, {"content": "Hello"}, "length"))
+            await exchange.chunk(part(exchange, {"content": " there."}, "length") + usage(exchange) + DONE)
+            await exchange.end()
+
+        server.default = script
+        pieces = Pieces()
+        generation = await engine().execute(chat(PROMPT), pieces)
+        assert (generation.text, generation.finish_reason) == ("Hello there.", "length")
+        assert generation.output_tokens == 7
+        assert pieces.texts == ["Hello", " there."]
+
+    async def test_with_nothing_but_empty_reasons_is_broken(self, server: OpenAiServer, engine: Opener) -> None:
+        server.default = answering("Hello", reason="")
+        with pytest.raises(EngineFailed, match="without a finish_reason"):
+            await engine().execute(chat(PROMPT))
+
     async def test_may_come_with_usage_on_every_part(self, server: OpenAiServer, engine: Opener) -> None:
         async def script(exchange: Exchange) -> None:
             await exchange.head(200, SSE)
@@ -366,8 +399,11 @@ class TestAModelThatIsMissing:
     ) -> None:
         server.scripts.append(script)
         executor, pieces = engine(), Pieces()
-        with pytest.raises(Declined, match=r"vllm has no model 'llama3.1:8b'; .* listed at http://127.*/v1/models"):
+        with pytest.raises(
+            Declined, match=r"vllm has no model 'llama3.1:8b'; .* at http://127.*/v1/models"
+        ) as declined:
             await executor.execute(chat(PROMPT, "llama3.1:8b"), pieces)
+        assert declined.value.told == "vllm has no model 'llama3.1:8b'"
         assert pieces.texts == []
         assert "no model" in sink.of(EngineCalled)[0].error
         assert sink.of(EngineChanged)[0].available
@@ -375,17 +411,15 @@ class TestAModelThatIsMissing:
 
     @pytest.mark.parametrize("body", [{"detail": "Not Found"}, "404 page not found"])
     async def test_differs_from_a_wrong_address(
-        self, server: OpenAiServer, engine: Opener, sink: RecordingSink, clock: HandClock, body: Any
+        self, server: OpenAiServer, engine: Opener, sink: RecordingSink, body: Any
     ) -> None:
         server.default, normal = refusing(404, body), server.default
         server.tags, tags = refusing(404, body), server.tags
         executor = engine()
-        for looks in range(3):
-            with pytest.raises(Declined, match="has no /chat/completions; check the URL"):
-                await executor.execute(chat(PROMPT))
-            assert server.paths == ["/v1/chat/completions", *["/v1/models"] * looks]
-            clock.now += 5.0
-        assert [(change.available) for change in sink.of(EngineChanged)] == [False]
+        with pytest.raises(EngineFailed, match="has no /chat/completions; check the URL") as failed:
+            await executor.execute(chat(PROMPT))
+        assert (failed.value.told, sink.of(EngineChanged)) == ("vllm gave no answer of its kind", [])
+        assert [call.is_refusal for call in sink.of(EngineCalled)] == [False]
         server.default, server.tags = normal, tags
         assert (await executor.execute(chat(PROMPT))).text == "Hello there."
 

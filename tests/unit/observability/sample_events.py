@@ -64,6 +64,7 @@ EVENTS: Final[tuple[ev.Event, ...]] = (
     ev.ModelPulling("ollama", "m", 1_000, 4_000),
     ev.ModelPulling("ollama", "m", 10, None),
     ev.Notice("prompts", "2 files"),
+    ev.Notice("models", "no model is on offer", NODE, is_trouble=True),
     ev.Notice("prompts", "2 files", NODE),
     ev.Crash("poller", "ValueError: x", "  File x\n", NODE),
     ev.Crash("sender", "ValueError: x", "  File x\n"),

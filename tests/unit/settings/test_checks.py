@@ -142,3 +142,23 @@ def test_a_rule_waits_for_its_settings_to_be_valid_and_others_do_not(faults_here
         flags={"fleet.max_start_delay_s": "soon", "fleet.min_start_delay_s": 9, "synthetic.tokens_min": 500}
     )
     assert [fault.column for fault in faults] == ["fleet.max_start_delay_s", "synthetic.tokens_min"]
+
+
+@pytest.mark.parametrize(
+    "address", ["nonsense-hunter2", "ftp://host/hunter2", "https://", "http://host:x/hunter2", "h 2"]
+)
+def test_a_webhook_is_an_address_and_is_not_quoted(faults_here: Faults, address: str) -> None:
+    (fault,) = faults_here(environ={"ERROR_WEBHOOK_URL": address})
+    assert "http://" in fault.problem
+    assert "hunter2" not in str(fault)
+
+
+def test_a_webhook_may_hold_a_login(load_here: Load) -> None:
+    address = "https://user:hunter2@hooks.example/T0/B1?key=2"
+    assert load_here(environ={"ERROR_WEBHOOK_URL": f" {address} "}).settings.events.webhook.reveal() == address
+
+
+@pytest.mark.parametrize("topic", ["bad/topic", "..", "x" * 250, "a b"])
+def test_a_topic_has_a_name_that_kafka_takes(faults_here: Faults, topic: str) -> None:
+    (fault,) = faults_here(environ={"KAFKA_TOPIC": topic})
+    assert "topic of Kafka" in fault.problem

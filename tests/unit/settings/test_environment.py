@@ -99,7 +99,7 @@ def _other_value(info: SettingInfo) -> str:
             return "http://one.example, http://two.example"
         case "path":
             return "some/where"
-        case "text" if "url" in info.key:
+        case "text" if "url" in info.key or info.name == "events.webhook":
             return "https://some.example"
         case "text":
             return "1h30m"
