@@ -162,6 +162,7 @@ def test_an_outbox_that_is_not_there_is_named(tmp_path: Path) -> None:
         assert "--state-dir" in done.stderr
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(60)
 def test_dead_letters_are_listed_revived_and_dropped(tmp_path: Path) -> None:
     state = str(tmp_path / "state")

@@ -51,6 +51,7 @@ async def test_a_job_s_deadline_answers_it_and_frees_the_engine(llama: LlamaServ
         await accepted(node, 4)
 
 
+@pytest.mark.proof
 async def test_each_job_is_answered_though_the_engine_dies_under_it(mortal: LlamaServer, tmp_path: Path) -> None:
     await asyncio.to_thread(mortal.start)
     settings = on(mortal, CIRCUIT_BREAKER_THRESHOLD="2", CIRCUIT_BREAKER_TIMEOUT="1000", OLLAMA_MAX_RETRIES="0")

@@ -66,6 +66,8 @@ from node.runtime.system import SystemClock
 from tests.support.events import RecordingSink
 from tests.unit.outbox.results import finished, key
 
+pytestmark = pytest.mark.proof
+
 async def write(outbox, run, writer):
     for number in range(1_000_000):
         job = f"{run}-{writer}-{number}"
