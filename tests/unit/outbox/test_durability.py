@@ -66,8 +66,6 @@ from node.runtime.system import SystemClock
 from tests.support.events import RecordingSink
 from tests.unit.outbox.results import finished, key
 
-pytestmark = pytest.mark.proof
-
 async def write(outbox, run, writer):
     for number in range(1_000_000):
         job = f"{run}-{writer}-{number}"
@@ -114,6 +112,7 @@ async def states(path: Path, jobs: set[str]) -> dict[str, Keeping]:
     return found
 
 
+@pytest.mark.proof
 def test_what_was_put_is_there_after_a_kill(tmp_path: Path) -> None:
     path, chance = tmp_path / "state" / "outbox.sqlite", random.Random(time.time_ns())
     put: set[str] = set()
