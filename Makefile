@@ -23,7 +23,7 @@ help: ## list the targets
 
 install: $(VENV)/.installed ## make .venv and install what the program needs
 
-install-dev: $(VENV)/.installed-dev ## the same, with what the tests and checks need
+install-dev: $(VENV)/.installed-$(EXTRAS) ## the same, with what the tests and checks need
 
 simulate: install ## run a fleet of simulated nodes; ARGS="--duration 30s" passes flags on
 	$(BIN)/python main.py simulate $(ARGS)
@@ -93,6 +93,6 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt | $(VENV)/bin/pytho
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
-$(VENV)/.installed-dev: setup.cfg pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.installed-$(EXTRAS): setup.cfg pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@ $(VENV)/.installed

@@ -15,6 +15,9 @@ def main() -> int:
         return 78
     try:
         from node.cli.main import main as run
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped.\n")
+        return 130
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] == "node":
             raise

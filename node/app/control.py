@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from pydantic_core import from_json
 
-from node.domain.errors import InputFault, InvalidInput, StepRefused, StorageUnavailable, TryLater
+from node.domain.errors import StepRefused, StorageUnavailable, TryLater
 from node.domain.secret import Secret
 from node.ports.transport import Request, Transport
 
@@ -31,12 +32,22 @@ Order: TypeAlias = Literal["pause", "resume", "drain"]
 
 @dataclass(frozen=True, slots=True)
 class ControlHandle:
-    """Where a node's control port is, the token that opens it, and the process that runs the node."""
+    """Where a node's control port is, the token that opens it, and the process that runs the node.
+
+    ``host`` is the name of its machine or container, to which ``url`` and ``pid`` belong.
+    """
 
     node: str
     url: str
     token: Secret
     pid: int
+    worker: str = ""
+    host: str = ""
+
+    @classmethod
+    def of_this_process(cls, node: str, worker: str, url: str, token: Secret) -> ControlHandle:
+        """A handle of a node that this process runs."""
+        return cls(node, url, token, os.getpid(), worker, platform.node())
 
 
 @contextlib.contextmanager
@@ -58,86 +69,99 @@ def control_handle(folder: Path, handle: ControlHandle) -> Iterator[None]:
             path.unlink()
 
 
-def find_handle(state_dir: Path, node: str = "") -> ControlHandle:
-    """The node that runs on this state folder; with several of them the one called ``node``. Reading blocks.
-
-    A node that was killed leaves its file, which counts as long as its process number lives.
+def read_handles(state_dir: Path) -> tuple[ControlHandle, ...]:
+    """All that nodes have left below this state folder, those that were killed too. Blocks.
 
     Raises:
-        InvalidInput: no such node runs, or several do and none is named.
+        StorageUnavailable: this user may not look there.
     """
-    handles = [handle for handle in _handles(state_dir) if node in ("", handle.node) and _lives(handle.pid)]
-    if len(handles) == 1:
-        return handles[0]
-    if handles:
-        problem, remedy = f"{len(handles)} nodes run there", f"name one with --node: {_names(handles)}"
-    elif node:
-        problem, remedy = f"no node {node!r} runs there", "start it, or name another folder with --state-dir"
-    else:
-        problem, remedy = "no node runs there", "start one with 'node', or name its folder with --state-dir"
-    raise InvalidInput([InputFault(str(state_dir), problem, remedy)])
+    folder = state_dir / NODES_FOLDER
+    try:
+        found = [_read(place / CONTROL_FILE) for place in sorted(folder.iterdir())]
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise StorageUnavailable(
+            f"{error.filename}: {error.strerror}; look as the node's own user or as root, or name its folder with"
+            " --state-dir"
+        ) from error
+    return tuple(handle for handle in found if handle is not None)
 
 
 class ControlClient:
     """Asks a node over its control port."""
 
     def __init__(self, handle: ControlHandle, transport: Transport) -> None:
-        self._handle = handle
+        self.handle: Final = handle
         self._transport = transport
 
     async def status(self) -> Mapping[str, Any]:
-        """All that the node tells of itself, as ``/status.json`` has it.
-
-        Raises:
-            TransportError: it does not answer.
-            TryLater: something else answers there.
-        """
-        return await self._ask("GET", "/status.json")
+        """All that the node tells of itself. Raises as `told_at`, and `TryLater` when another node answers there."""
+        told = await told_at(self.handle.url, self._transport)
+        if told.get("node") != self.handle.node:
+            raise TryLater(f"what answers at {self.handle.url} is another node")
+        return told
 
     async def order(self, order: Order) -> Mapping[str, Any]:
-        """Give an order; the node's status after it. Raises as `status`, and `StepRefused` when the token is denied."""
-        return await self._ask("POST", f"/control/{order}")
+        """Give an order; the node's status after it. Raises as `told_at`, and `StepRefused` when the token is denied."""
+        headers = (("authorization", f"Bearer {self.handle.token.reveal()}"),)
+        return await _ask(Request("POST", f"{self.handle.url}/control/{order}", headers), self._transport)
 
-    async def _ask(self, method: str, path: str) -> Mapping[str, Any]:
-        headers = (("authorization", f"Bearer {self._handle.token.reveal()}"),)
-        reply = await self._transport.exchange(Request(method, self._handle.url + path, headers), _TIMEOUT_S)
-        if reply.status in (401, 403):
-            raise StepRefused(f"the node at {self._handle.url} does not take the token of its control file")
-        try:
-            content = from_json(reply.body) if 200 <= reply.status < 300 else None
-        except ValueError:
-            content = None
-        if not isinstance(content, dict):
-            raise TryLater(f"what answers at {self._handle.url} is no node's control port")
-        return content
+
+async def told_at(url: str, transport: Transport) -> Mapping[str, Any]:
+    """What the node whose control port is at this URL tells of itself, as ``/status.json`` has it.
+
+    Raises:
+        TransportError: nothing answers.
+        TryLater: what answers is no node.
+    """
+    return await _ask(Request("GET", f"{url}/status.json"), transport)
+
+
+async def _ask(request: Request, transport: Transport) -> Mapping[str, Any]:
+    reply = await transport.exchange(request, _TIMEOUT_S)
+    if reply.status in (401, 403):
+        raise StepRefused(f"{request.url} does not take the token of the node's control file")
+    try:
+        content = from_json(reply.body) if 200 <= reply.status < 300 else None
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise TryLater(f"what answers at {request.url} is no node's control port")
+    return content
 
 
 def _write(path: Path, handle: ControlHandle) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
-    content = {"node": handle.node, "url": handle.url, "token": handle.token.reveal(), "pid": handle.pid}
+    content = {
+        "node": handle.node,
+        "url": handle.url,
+        "token": handle.token.reveal(),
+        "pid": handle.pid,
+        "worker": handle.worker,
+        "host": handle.host,
+    }
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         json.dump(content, file)
 
 
-def _handles(state_dir: Path) -> Iterator[ControlHandle]:
-    for path in sorted((state_dir / NODES_FOLDER).glob(f"*/{CONTROL_FILE}")):
-        with contextlib.suppress(OSError, ValueError):
-            match json.loads(path.read_text(encoding="utf-8")):
-                case {"node": str(node), "url": str(url), "token": str(token), "pid": int(pid)}:
-                    yield ControlHandle(node, url, Secret(token), pid)
-
-
-def _lives(pid: int) -> bool:
+def _read(path: Path) -> ControlHandle | None:
+    """The handle in a file; None where there is no file, or it holds none."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _names(handles: list[ControlHandle]) -> str:
-    return ", ".join(handle.node for handle in handles)
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    match content:
+        case {
+            "node": str(node),
+            "url": str(url),
+            "token": str(token),
+            "pid": int(pid),
+            "worker": str(worker),
+            "host": str(host),
+        }:
+            return ControlHandle(node, url, Secret(token), pid, worker, host)
+        case _:
+            return None

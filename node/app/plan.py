@@ -24,7 +24,8 @@ class FleetPlan:
 
     ``simulated_roster`` says that there is no roster and the nodes were made up. ``state_dir`` is absolute, and so is
     ``log_folder``, None where the settings name none. ``seed``
-    decides every draw of the fleet and of the sandbox; None: another one each time.
+    decides every draw of the fleet and of the sandbox; None: another one each time. ``foreign`` are secrets of the
+    environment that are no settings.
     """
 
     settings: Settings
@@ -36,6 +37,7 @@ class FleetPlan:
     simulated_roster: bool = False
     seed: int | None = None
     log_folder: Path | None = None
+    foreign: tuple[Secret, ...] = ()
 
     @property
     def uses_sandbox(self) -> bool:
@@ -50,6 +52,7 @@ class FleetPlan:
             yield proxy.password
             yield proxy.credentials
         yield self.settings.gateway.jwt_key
+        yield from self.foreign
 
 
 def plan_fleet(loaded: Loaded, cwd: Path, seed: int | None = None) -> FleetPlan:
@@ -76,4 +79,5 @@ def plan_fleet(loaded: Loaded, cwd: Path, seed: int | None = None) -> FleetPlan:
         simulated_roster=inputs.simulated,
         seed=seed,
         log_folder=None if settings.logging.folder is None else (cwd / settings.logging.folder).resolve(),
+        foreign=loaded.foreign,
     )

@@ -43,6 +43,8 @@ class StopOrders:
             self._ends_at = asyncio.get_running_loop().time() + self.policy.drain_s
             if self._drain is not None:
                 self._drain()
+            else:
+                self.display.say("Stopping, as soon as what is being started can be stopped.")
 
     def abort(self) -> None:
         """Stop at once."""

@@ -54,7 +54,8 @@ class Listening:
     """Who listens to what: the nodes of the run, how it is logged, and the folder for that.
 
     ``log_folder`` None is `LOG_FOLDER` in the state folder. ``worker`` names the process in metrics and logs, empty
-    where it has no name.
+    where it has no name. What the console shows is for a fleet errors alone, and with ``is_alone`` all that matters
+    to whoever runs one node: warnings, its life, what keeps it from jobs.
     """
 
     nodes: Sequence[NodeId]
@@ -62,11 +63,12 @@ class Listening:
     state_dir: Path
     log_folder: Path | None = None
     worker: str = ""
+    is_alone: bool = False
 
 
 @contextlib.asynccontextmanager
 async def open_telemetry(about: Listening, console: TextIO | None, redactor: Redactor) -> AsyncIterator[Telemetry]:
-    """Listen within the block. With ``console`` the log's lines go there too, errors alone.
+    """Listen within the block. With ``console`` the lines of the log that `Listening` says go there, too.
 
     Logs that cannot be written do not raise: that is told on standard error.
     """
@@ -88,15 +90,20 @@ async def open_telemetry(about: Listening, console: TextIO | None, redactor: Red
         policy,
         clock,
         redactor,
-        console=ConsolePolicy(console, level="debug" if wanted.debug else "error") if console is not None else None,
+        console=None if console is None else _console(console, about),
     )
     logs.bridge()
     for talkative in ("httpx", "httpcore"):
         # Below warnings they tell URLs and, of a SOCKS handshake, the password.
         logging.getLogger(talkative).setLevel(logging.WARNING)
+    # Below errors it tells of each request that is none: whoever reaches the port could fill the disk.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    for repetitive in ("aiokafka", "opentelemetry", "urllib3"):
+        # They tell of each try what a notice tells once.
+        logging.getLogger(repetitive).setLevel(logging.CRITICAL)
     bus, stop = EventBus(lambda line: to_stderr(redactor.redact(line))), Signal()
     monitor = NodeMonitor(clock, about.nodes)
-    metrics = Metrics(worker=about.worker)
+    metrics = Metrics(worker=about.worker, redact=redactor.redact)
     lines = LogSubscriber(logs, clock)
     for subscriber in (monitor, MetricsSubscriber(metrics, len(about.nodes)), lines):
         bus.attach(subscriber)
@@ -107,3 +114,9 @@ async def open_telemetry(about: Listening, console: TextIO | None, redactor: Red
         stop.set()
         await telling
         logs.close()
+
+
+def _console(stream: TextIO, about: Listening) -> ConsolePolicy:
+    if about.logging.debug:
+        return ConsolePolicy(stream, level="debug")
+    return ConsolePolicy(stream, level="warning" if about.is_alone else "error", notable=about.is_alone)

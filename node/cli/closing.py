@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 from rich.table import Table
 
 from node.app.summary import Outcome
+from node.app.telemetry import LOG_FOLDER
 from node.cli.exit_codes import ExitCode
 from node.monitors.histogram import Latency
 
@@ -43,18 +45,28 @@ def closing_table(outcome: Outcome) -> Table:
     return table
 
 
-def closing_lines(outcome: Outcome, state_dir: Path) -> Iterator[str]:
-    """What the operator should know or do now; nothing when all is well."""
+def closing_lines(outcome: Outcome, state_dir: Path, logs: Path | None) -> Iterator[str]:
+    """What the operator should know or do now; nothing when all is well.
+
+    ``state_dir`` is where the outbox is; ``logs`` None where the logs are in it.
+    """
+    outbox = f"See 'outbox list --state-dir {shlex.quote(str(state_dir))}'."
     if outcome.all_refused:
-        yield "Every node's identity was refused: check node_id, secret, account_id and pub_key in the roster."
+        yield "Every node's identity was refused: check id, secret, account and key; 'doctor' tells which is denied."
     if outcome.unsent:
-        yield f"{outcome.unsent} finished results are unsent; the next run sends them. See: python main.py outbox list"
+        yield f"{outcome.unsent} finished results are unsent; the next run sends them. {outbox}"
     if outcome.dead:
-        yield f"{outcome.dead} results were refused for good. See: python main.py outbox list"
+        yield f"{outcome.dead} results were refused for good. {outbox}"
     if outcome.view.jobs.unkept:
         yield f"{outcome.view.jobs.unkept} results could not be put on disk and are lost: look at the disk of {state_dir}"
     if outcome.view.crashes:
-        yield f"{outcome.view.crashes} defects of the program were caught; please report {state_dir}/logs/general.log"
+        log = (logs or state_dir / LOG_FOLDER) / "general.log"
+        yield f"{outcome.view.crashes} defects of the program were caught; please report {log}"
+
+
+def places(state_dir: Path, logs: Path | None) -> str:
+    """Where a run keeps what outlives it, as the end of a sentence; ``logs`` None where they are with the outbox."""
+    return f"logs and outbox are in {state_dir}" if logs is None else f"logs are in {logs}, the outbox in {state_dir}"
 
 
 def _latency(latency: Latency) -> str:

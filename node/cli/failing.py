@@ -22,10 +22,13 @@ def failures_told() -> Iterator[None]:
     try:
         yield
     except InvalidInput as error:
-        count = len(error.faults)
-        typer.echo("What is written cannot be used:" if count == 1 else f"{count} things cannot be used:", err=True)
-        for fault in error.faults:
-            typer.echo(f"  {fault}", err=True)
+        match error.faults:
+            case [fault]:
+                typer.echo(str(fault), err=True)
+            case faults:
+                typer.echo(f"{len(faults)} things cannot be used:", err=True)
+                for fault in faults:
+                    typer.echo(f"  {fault}", err=True)
         raise typer.Exit(ExitCode.INVALID_INPUT) from error
     except NotAllowed as error:
         raise _ended(ExitCode.NOT_ALLOWED, str(error)) from error

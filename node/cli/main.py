@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 from typing import Annotated, Final
 
 import typer
@@ -42,8 +45,38 @@ def _root(
     pass
 
 
+def heed_sigterm(pid: int) -> None:
+    """Let SIGTERM end a process of this number as it ends others, until something else is wanted of it.
+
+    The kernel spares process 1, which is what a container's program is, all signals that it has no handler for.
+    """
+    if pid == 1:
+        signal.signal(signal.SIGTERM, _end)
+
+
+def open_closed_streams() -> None:
+    """Give the process the standard streams that whoever started it has closed: they lead nowhere.
+
+    Else the next file that is opened would have the number of one, and get what is printed.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    # They are None where they were closed.
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line, by default the process's own, and return its exit code; see `ExitCode`."""
+    open_closed_streams()
+    heed_sigterm(os.getpid())
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or (given[0].startswith("-") and given[0] not in _OWN_OPTIONS):
         given.insert(0, "simulate")

@@ -11,6 +11,7 @@ import typer
 
 _DURATION: Final = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>ms|s|m|h|d|)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_NAME: Final = re.compile(r"[a-z_]+\.[a-z_]+")
 _SETTINGS: Final = "Settings"
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -38,7 +39,9 @@ def assignment(text: str) -> str:
     """
     name, equals, _ = text.partition("=")
     if not equals or not name.strip():
-        raise typer.BadParameter(f"{text!r} is not of the form section.key=value")
+        # Only its beginning is repeated: the rest may be a secret.
+        begin = f"{found[0]}… " if (found := _NAME.match(text)) else ""
+        raise typer.BadParameter(f"{begin}is not of the form section.key=value")
     return text
 
 

@@ -136,7 +136,10 @@ def _entry(key: JobKey, state: str, reason: str, at: float) -> dict[str, Any]:
 
 
 def _table(entries: Iterable[Mapping[str, Any]]) -> Table:
-    table = Table("state", "job", "node", "gateway", "since (UTC)", "reason", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for head in ("state", "job", "node", "gateway", "since (UTC)", "reason"):
+        # An id that is cut short cannot be given to 'retry' or 'drop'.
+        table.add_column(head, overflow="fold")
     for entry in entries:
         table.add_row(*(str(entry[name]) for name in ("state", "job", "node", "gateway", "at", "reason")))
     return table

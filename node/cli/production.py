@@ -16,14 +16,15 @@ from rich.console import Console
 from node.app.display import Display
 from node.app.event_loop import new_event_loop
 from node.app.production import GatewayAddress, Production
-from node.app.production_plan import Claim, ProductionPlan, claim_identity, plan_production
+from node.app.production_plan import Claim, ProductionPlan, claim_identity, clipped_job_time, plan_production
 from node.app.summary import Outcome, summarize
 from node.app.telemetry import redactor_for
 from node.app.trial import trial_gateway
-from node.cli.closing import closing_lines, exit_code
+from node.cli.closing import closing_lines, exit_code, places
 from node.cli.exit_codes import ExitCode
-from node.cli.output import OutputConsole, mask_output
-from node.cli.plain import PlainDisplay, json_line
+from node.cli.node_display import NodeDisplay
+from node.cli.output import OutputConsole, OutputLoss, mask_output
+from node.cli.plain import json_line
 from node.machine.probe import gpu_sources, probe_hardware
 from node.settings.load import load
 
@@ -65,10 +66,10 @@ def run_node(options: NodeOptions) -> ExitCode:
         claim=options.claim,
         dry_run=options.dry_run,
     )
-    redactor = redactor_for(plan.secrets())
-    mask_output(redactor.redact)
+    redactor, loss = redactor_for(plan.secrets()), OutputLoss()
+    mask_output(redactor.redact, loss)
     console = OutputConsole(highlight=False)
-    display = PlainDisplay(console, plan.settings)
+    display = NodeDisplay(console, plan.settings, loss)
     claim = claim_identity(plan)
     try:
         _greet(display, plan, claim, notes)
@@ -96,20 +97,22 @@ async def _gateway(plan: ProductionPlan, display: Display) -> AsyncIterator[Gate
     if not plan.is_dry_run:
         yield GatewayAddress(settings.url, settings.effective_auth_url)
         return
-    async with trial_gateway(plan) as url:
+    async with trial_gateway(plan, display.say) as url:
         display.say(f"Dry run: a sandbox gateway runs at {url}, and no other is spoken to.")
         yield GatewayAddress(url, url, f"{url}/ip")
 
 
 def _greet(display: Display, plan: ProductionPlan, claim: Claim, notes: list[str]) -> None:
-    for note in notes:
+    for note in [*notes, *map(str, plan.passed_over)]:
         display.say(note)
     machine = plan.hardware
     display.say(
         f"Node {claim.spec.node_id} as worker {plan.worker}: {machine.cpu_cores} cores, {machine.ram_mb:,} MB,"
-        f" GPU {machine.gpu}; {plan.engines.slots} jobs at a time; engines"
-        f" {', '.join(name for name, _, _ in plan.engines.entries)}; logs and outbox are in {claim.folder}."
+        f" GPU {machine.gpu}; engines {', '.join(name for name, _, _ in plan.engines.entries)};"
+        f" {places(claim.folder, plan.log_folder(claim.spec))}."
     )
+    if note := clipped_job_time(plan.settings):
+        display.say(f"{note}.")
 
 
 def _close(console: Console, outcome: Outcome, plan: ProductionPlan, claim: Claim) -> None:
@@ -119,7 +122,8 @@ def _close(console: Console, outcome: Outcome, plan: ProductionPlan, claim: Clai
     jobs = outcome.view.jobs
     console.print(
         f"Stopped after {outcome.view.uptime_s:.0f} s: {jobs.received} jobs received, {jobs.succeeded} done,"
-        f" {jobs.failed} failed, {jobs.accepted} results accepted, {outcome.unsent} unsent."
+        f" {jobs.failed} failed, {jobs.accepted} results accepted, {outcome.unsent} unsent.",
+        soft_wrap=True,
     )
-    for line in closing_lines(outcome, claim.folder):
-        console.print(line)
+    for line in closing_lines(outcome, claim.folder, plan.log_folder(claim.spec)):
+        console.print(line, markup=False, soft_wrap=True)

@@ -18,7 +18,7 @@ from node.app.plan import FleetPlan, plan_fleet
 from node.app.simulation import Simulation
 from node.app.summary import Outcome, summarize
 from node.app.telemetry import redactor_for
-from node.cli.closing import closing_lines, closing_table, exit_code
+from node.cli.closing import closing_lines, closing_table, exit_code, places
 from node.cli.dashboard import Dashboard
 from node.cli.exit_codes import ExitCode
 from node.cli.output import OutputConsole, mask_output
@@ -98,7 +98,7 @@ def _greet(display: Display, plan: FleetPlan) -> None:
         display.say(f"Left out: {fault}")
     where = "simulated nodes (there is no roster)" if plan.simulated_roster else "nodes"
     accounts = len({spec.identity.account_id for spec in plan.nodes})
-    display.say(f"{len(plan.nodes)} {where} over {accounts} accounts; logs and outbox are in {plan.state_dir}.")
+    display.say(f"{len(plan.nodes)} {where} over {accounts} accounts; {places(plan.state_dir, plan.log_folder)}.")
 
 
 def _close(console: Console, outcome: Outcome, plan: FleetPlan) -> None:
@@ -106,5 +106,5 @@ def _close(console: Console, outcome: Outcome, plan: FleetPlan) -> None:
         console.print(json_line("summary", **summarize(outcome)), markup=False, soft_wrap=True)
         return
     console.print(closing_table(outcome))
-    for line in closing_lines(outcome, plan.state_dir):
-        console.print(line)
+    for line in closing_lines(outcome, plan.state_dir, plan.log_folder):
+        console.print(line, markup=False, soft_wrap=True)

@@ -6,26 +6,39 @@ import asyncio
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from node.app.control import ControlClient, Order, find_handle
+from node.app.control import Order, read_handles
+from node.app.find_node import find_node
+from node.app.telemetry import redactor_for
+from node.cli.node_display import condition
+from node.cli.output import mask_output
 from node.gateway.httpx_transport import HttpxTransportFactory
 from node.gateway.tls import client_context
 from node.settings.load import load
 
 
-def show_status(
-    flags: Mapping[str, object], config: Path | None, profile: str | None, *, node: str, as_json: bool
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Which node is meant: the settings tell the state folder, ``node`` one of several; empty where there is but one."""
+
+    flags: Mapping[str, object]
+    config: Path | None
+    profile: str | None
+    node: str
+
+
+def show_status(reach: Reach, *, as_json: bool) -> None:
     """Print what the node tells of itself.
 
     Raises:
         NodeError: there is no such node, or it does not answer.
     """
-    told = _ask(flags, config, profile, node, None)
+    told = _ask(reach, None)
     if as_json:
         typer.echo(json.dumps(told, indent=2))
         return
@@ -33,26 +46,27 @@ def show_status(
         typer.echo(line)
 
 
-def give_order(
-    order: Order, flags: Mapping[str, object], config: Path | None, profile: str | None, *, node: str
-) -> None:
+def give_order(order: Order, reach: Reach) -> None:
     """Give an order, and print what the node does then. Raises as `show_status`."""
-    told = _ask(flags, config, profile, node, order)
-    typer.echo(f"{told.get('node')}: {told.get('presence')}")
+    told = _ask(reach, order)
+    typer.echo(f"{told.get('node')}: {condition(str(told.get('presence')), told.get('holds') or ())}")
 
 
-def _ask(
-    flags: Mapping[str, object], config: Path | None, profile: str | None, node: str, order: Order | None
-) -> Mapping[str, Any]:
+def _ask(reach: Reach, order: Order | None) -> Mapping[str, Any]:
     cwd = Path.cwd()
-    settings = load(config_file=config, profile=profile, flags=flags, environ=os.environ, cwd=cwd).settings
-    handle = find_handle((cwd / settings.state_dir).resolve(), node)
+    settings = load(
+        config_file=reach.config, profile=reach.profile, flags=reach.flags, environ=os.environ, cwd=cwd
+    ).settings
+    state_dir = (cwd / settings.state_dir).resolve()
+    handles = read_handles(state_dir)
+    # Whoever listens at a node's address in its place may repeat what it was told.
+    mask_output(redactor_for(handle.token for handle in handles).redact)
 
     async def ask() -> Mapping[str, Any]:
         transport = HttpxTransportFactory(client_context(None)).open(None)
         try:
-            client = ControlClient(handle, transport)
-            return await (client.status() if order is None else client.order(order))
+            found = await find_node(state_dir, handles, transport, reach.node)
+            return found.status if order is None else await found.client(transport).order(order)
         finally:
             await transport.aclose()
 
@@ -61,10 +75,9 @@ def _ask(
 
 def _lines(told: Mapping[str, Any]) -> list[str]:
     slots, jobs, outbox = told["slots"], told["jobs"], told["outbox"]
-    holds = f" ({', '.join(told['holds'])})" if told["holds"] else ""
     lines = [
         f"{told['node']} as worker {told['worker']}, version {told['version']}, up {told['uptime_s']:.0f} s",
-        f"{told['presence']}{holds}; {slots['used']} of {slots['total']} slots in use",
+        f"{condition(told['presence'], told['holds'])}; {slots['used']} of {slots['total']} slots in use",
         f"jobs: {jobs.get('received', 0)} received, {jobs.get('succeeded', 0)} done, {jobs.get('failed', 0)} failed",
         f"results: {jobs.get('accepted', 0)} accepted, {outbox['depth']} waiting",
         f"models: {', '.join(told['models']) or 'none'}",

@@ -148,7 +148,14 @@ class StepFault(StepFailed):
 
 
 class ExecutorError(NodeError):
-    """A job could not be executed; the message is fit for the one who asked."""
+    """A job could not be executed. The message is for the operator: it may have addresses and remedies.
+
+    ``told`` is what the one who asked may read of it; the message itself where nothing else is given.
+    """
+
+    def __init__(self, reason: str, *, told: str = "") -> None:
+        self.told = told or reason
+        super().__init__(reason)
 
 
 class Declined(ExecutorError):
@@ -168,7 +175,14 @@ class EngineRefused(EngineFailed):
 
 
 class EngineOverloaded(ExecutorError):
-    """The engine is full. Not a failure of the engine."""
+    """The engine is full. Not a failure of the engine.
+
+    ``retry_after_s`` is how long to leave it alone at least, in seconds; None where it does not say.
+    """
+
+    def __init__(self, reason: str, retry_after_s: float | None = None, *, told: str = "") -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(reason, told=told)
 
 
 class StorageError(NodeError):

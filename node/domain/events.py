@@ -13,6 +13,7 @@ from node.domain.ids import JobId, JobKey, NodeId
 from node.domain.jobs import JobKind
 from node.domain.results import Points
 from node.domain.states import Hold, Life, LifeInput, Session
+from node.domain.trace import TraceContext
 
 
 class LifeChanged(NamedTuple):
@@ -110,8 +111,8 @@ class JobEnded(NamedTuple):
     """A job has a result, which is kept in the outbox.
 
     ``took_s`` is from the job's receipt to its result. When the job failed ``executor`` is empty, ``error`` is
-    not, and ``model`` is the one asked for instead of the one that ran. Token counts and ``first_token_s``, from the
-    engine's being asked to its first piece of text, are None where the engine does not tell.
+    not, which may say more than the result does, and ``model`` is the one asked for instead of the one that ran. Token counts, ``first_token_s``, from the
+    engine's being asked to its first piece of text, and ``finish_reason`` are None where the engine does not tell.
     """
 
     key: JobKey
@@ -122,6 +123,7 @@ class JobEnded(NamedTuple):
     error: str = ""
     prompt_tokens: int | None = None
     first_token_s: float | None = None
+    finish_reason: str | None = None
 
 
 class ResultAccepted(NamedTuple):
@@ -164,6 +166,45 @@ class ResultLost(NamedTuple):
 
     key: JobKey
     reason: str
+
+
+class JobPhases(NamedTuple):
+    """Where the time of a job went, in seconds; from ``wait_s`` on the phases follow each other without a gap.
+
+    A job that asked engines several times has the sums of all calls, and what lay between them in ``wait_s``.
+    """
+
+    poll_s: float
+    """The poll that brought it."""
+    wait_s: float
+    """From its receipt until an engine worked on it: limits, routes, models fetched, waits between attempts."""
+    load_s: float
+    """The engine's queue and the loading of the model, where the engine tells."""
+    first_token_s: float
+    """The rest of the wait for the first piece of text: all of it where the engine does not tell more."""
+    generation_s: float
+    """From the first piece to the end."""
+    keep_s: float
+    """Until the result was on disk."""
+    submit_s: float
+    """Until it was accepted or refused, other attempts and a session that was away included."""
+
+
+class JobProfiled(NamedTuple):
+    """Where the time of a sampled job went, told when its result is accepted or refused.
+
+    ``error`` is why the job failed or its result was refused. ``cpu_s`` is the processor time of the whole process
+    and ``loop_lag_s`` how late the event loop was at worst, both from the job's receipt on. ``trace`` is the job's.
+    """
+
+    key: JobKey
+    model: str
+    error: str
+    phases: JobPhases
+    engine_calls: int
+    cpu_s: float
+    loop_lag_s: float
+    trace: TraceContext
 
 
 class PointsChecked(NamedTuple):
@@ -218,7 +259,10 @@ class EngineCalled(NamedTuple):
     """An engine answered a request, failed at it or was cut off; ``error`` is empty when it answered.
 
     Token counts are None where it does not tell, ``first_token_s`` where no piece of text came. ``is_overload`` says
-    that it failed for being full. That nobody is there to ask is told by `EngineChanged`.
+    that it failed for being full, ``is_refusal`` that it would not run this job, or has not its model: both say nothing
+    of its health. ``finish_reason`` is why an answer ended, and ``load_s`` how long the model was queued for and
+    loaded, both as the engine tells and None where it does not; ``trace`` is that of the job's payload. That nobody is
+    there to ask is told by `EngineChanged`, and as a failure too where the engine was held to be there.
     """
 
     engine: str
@@ -229,6 +273,10 @@ class EngineCalled(NamedTuple):
     prompt_tokens: int | None = None
     first_token_s: float | None = None
     is_overload: bool = False
+    is_refusal: bool = False
+    finish_reason: str | None = None
+    load_s: float | None = None
+    trace: TraceContext | None = None
 
 
 class BreakerChanged(NamedTuple):
@@ -278,11 +326,15 @@ class ModelPulling(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """Something that people should know and that no other event says; ``topic`` is one of few words."""
+    """Something that people should know and that no other event says; ``topic`` is one of few words.
+
+    ``is_trouble`` says that somebody should do something about it.
+    """
 
     topic: str
     text: str
     node: NodeId | None = None
+    is_trouble: bool = False
 
 
 class Crash(NamedTuple):
@@ -311,6 +363,7 @@ Event: TypeAlias = (
     | ResultBuried
     | ResultUnsafe
     | ResultLost
+    | JobProfiled
     | PointsChecked
     | ModelsAnnounced
     | AuthHealthChanged

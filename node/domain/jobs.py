@@ -69,8 +69,8 @@ class Job:
     """Work handed to a node.
 
     ``receipt`` is what the source wants back with the result (on the gateway the developer's api_key):
-    opaque to everything but the source. ``time_limit_s`` is how long the asker waits from the job's receipt on, None
-    where that is not told.
+    opaque to everything but the source. ``time_limit_s`` is how long it may take from its receipt on
+    for the asker to get its result still, None where that is not told.
     """
 
     job_id: JobId

@@ -113,7 +113,7 @@ class NodePolicy:
     poll_cycle_s: float = 5.0
     """From the start of a poll that brought nothing to the start of the next."""
     burst: int = 0
-    """Jobs claimed one right after the other, after which a cycle is waited; 0: as many as there are slots for."""
+    """Jobs claimed one right after the other, after which others have a turn: a 25th of a cycle; 0: no end of them."""
     poll_jitter: float = 0.1
     """Share of the cycle (0 to 1) by which it is shortened or lengthened at most."""
     poll_failures: int = 5

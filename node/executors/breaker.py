@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
 from functools import partial
+from typing import NamedTuple
 
 from node.domain.circuit import Circuit
 from node.domain.errors import EngineFailed, EngineRefused
 from node.domain.events import BreakerChanged
 from node.domain.jobs import Payload
+from node.domain.model_names import full_name
 from node.domain.results import Output
 from node.executors.model_circuit import BreakerPolicy, ModelCircuit
+from node.executors.watched_pieces import WatchedPieces
 from node.ports.clock import Clock
 from node.ports.events import EventSink
 from node.ports.executor import Executor, Partials
 
 
-class Breaker:
-    """A circuit for each model of one engine, by the name that jobs ask for.
+class _Guarded(NamedTuple):
+    """A model, by the name that the first job asked for, and its circuit."""
 
-    `node.domain.errors.EngineFailed` counts as a failure and an output as an answer. All else tells nothing of the
-    engine: a job that it declined or refused, an engine that is full, a call that was cancelled. Each change of a
-    circuit is told as a `BreakerChanged`; one that was not told of yet is closed.
+    model: str
+    circuit: ModelCircuit
+
+
+class Breaker:
+    """A circuit for each model of one engine; names that mean the same model (`full_name`) share one.
+
+    `node.domain.errors.EngineFailed` counts as a failure and an output as an answer; so does, as a failure, a call that
+    was cancelled after a long silence, since deadlines of jobs may be shorter than an engine's. All else tells nothing
+    of the engine: a job that it declined or refused, an engine that is full, any other call that was cancelled. Each
+    change of a circuit is told as a `BreakerChanged`; one that was not told of yet is closed.
     """
 
     def __init__(self, executor: Executor, policy: BreakerPolicy, clock: Clock, events: EventSink) -> None:
@@ -30,7 +42,7 @@ class Breaker:
         self._policy = policy
         self._clock = clock
         self._events = events
-        self._circuits: OrderedDict[str, ModelCircuit] = OrderedDict()
+        self._guarded: OrderedDict[str, _Guarded] = OrderedDict()
 
     @property
     def name(self) -> str:
@@ -39,7 +51,7 @@ class Breaker:
 
     def states(self) -> Mapping[str, Circuit]:
         """How the circuits of the models stand that are remembered, the longest unused first."""
-        return {model: circuit.state for model, circuit in self._circuits.items()}
+        return {model: circuit.state for model, circuit in self._guarded.values()}
 
     async def execute(self, payload: Payload, partials: Partials | None = None) -> Output:
         """See `node.ports.executor.Executor.execute`.
@@ -49,12 +61,19 @@ class Breaker:
         """
         circuit = self._circuit(payload.model)
         passage = circuit.admit()
+        pieces, asked_at = WatchedPieces(partials), self._clock.monotonic()
         try:
-            output = await self._executor.execute(payload, partials)
+            output = await self._executor.execute(payload, pieces)
         except EngineRefused:
             raise
         except EngineFailed as error:
-            circuit.failed(passage, str(error))
+            circuit.failed(passage, str(error), error.told)
+            raise
+        except asyncio.CancelledError:
+            silent_s = self._clock.monotonic() - asked_at
+            if not pieces.came and silent_s >= self._policy.silent_s:
+                reason = f"{self.name} had said nothing for {silent_s:.0f} s when its call was ended"
+                circuit.failed(passage, reason, reason)
             raise
         else:
             circuit.answered()
@@ -64,27 +83,29 @@ class Breaker:
 
     async def aclose(self) -> None:
         """See `node.ports.executor.Executor.aclose`: closes the engine; no circuit changes by time any more."""
-        for circuit in self._circuits.values():
+        for _, circuit in self._guarded.values():
             circuit.close()
         await self._executor.aclose()
 
     def _circuit(self, model: str) -> ModelCircuit:
-        circuit = self._circuits.get(model)
-        if circuit is None:
+        key = full_name(model)
+        guarded = self._guarded.get(key)
+        if guarded is None:
             self._make_room()
-            tell = partial(self._tell, model)
-            circuit = self._circuits[model] = ModelCircuit(self.name, self._policy, self._clock, tell)
-        self._circuits.move_to_end(model)
-        return circuit
+            circuit = ModelCircuit(self.name, self._policy, self._clock, partial(self._tell, model))
+            guarded = self._guarded[key] = _Guarded(model, circuit)
+        self._guarded.move_to_end(key)
+        return guarded.circuit
 
     def _make_room(self) -> None:
         """Forget the model unused for longest, a closed circuit sooner than another, but none with a call under way."""
-        if len(self._circuits) < self._policy.max_models:
+        if len(self._guarded) < self._policy.max_models:
             return
-        idle = [model for model, circuit in self._circuits.items() if circuit.is_idle]
-        closed = (model for model in idle if self._circuits[model].state is Circuit.CLOSED)
+        idle = [key for key, guarded in self._guarded.items() if guarded.circuit.is_idle]
+        closed = (key for key in idle if self._guarded[key].circuit.state is Circuit.CLOSED)
         if idle:
-            self._circuits.pop(next(closed, idle[0])).close("forgotten in favour of models asked for since")
+            forgotten = self._guarded.pop(next(closed, idle[0]))
+            forgotten.circuit.close("forgotten in favour of models asked for since")
 
     def _tell(self, model: str, state: Circuit, reason: str) -> None:
         self._events.emit(BreakerChanged(self.name, model, state.value, reason))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from node.domain.jobs import Payload
-from node.domain.model_names import matches
+from node.domain.model_names import full_name, matches
 from node.domain.results import Output
 from node.executors.limited import Limited
 from node.executors.written_rules import split_rule
@@ -19,7 +19,7 @@ _SHAPE: Final = "PATTERN=NUMBER, such as llama3.1:70b=1"
 
 @dataclass(frozen=True, slots=True)
 class ModelLimit:
-    """Calls at once for each model whose name fits the pattern (see `node.executors.model_pattern.matches`).
+    """Calls at once for each model whose name fits the pattern (see `node.domain.model_names.matches`).
 
     Raises:
         ValueError: the limit is below 1.
@@ -57,8 +57,9 @@ class LimitedByModel:
     """Lets so many calls of each model run at once; others of that model wait in the order of their coming.
 
     The first of ``limits`` that fits a model's name counts, so the more specific stand first; two models that fit
-    the same one have a limit of that size each. ``default`` is for the models that none fits, None for no limit.
-    Goes around a `Limited`, so that a call that waits for its model holds none of the other slots.
+    the same one have a limit of that size each, two names of one model (`full_name`) share it. ``default`` is for the
+    models that none fits, None for no limit. Goes around a `Limited`, so that a call that waits for its model holds
+    none of the other slots.
     """
 
     def __init__(self, executor: Executor, limits: Sequence[ModelLimit], default: int | None = None) -> None:
@@ -77,12 +78,17 @@ class LimitedByModel:
         """How many calls wait for their model."""
         return sum(lane.limited.waiting for lane in self._lanes.values())
 
+    def free(self, model: str) -> int | None:
+        """How many more calls of this model would run at once, by its limit alone; None where it has none."""
+        limit, lane = self._limit(model), self._lanes.get(full_name(model))
+        return limit if limit is None or lane is None else limit - lane.calls
+
     async def execute(self, payload: Payload, partials: Partials | None = None) -> Output:
         """See `node.ports.executor.Executor.execute`."""
         limit = self._limit(payload.model)
         if limit is None:
             return await self._executor.execute(payload, partials)
-        with self._lane(payload.model, limit) as limited:
+        with self._lane(full_name(payload.model), limit) as limited:
             return await limited.execute(payload, partials)
 
     async def aclose(self) -> None:

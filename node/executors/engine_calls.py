@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from node.domain.errors import Declined, EngineOverloaded, ExecutorError
+from node.domain.errors import Declined, EngineOverloaded, EngineRefused, ExecutorError
 from node.domain.events import EngineCalled
+from node.domain.trace import TraceContext
 from node.executors.presence import EnginePresence
 from node.ports.clock import Clock
 from node.ports.events import EventSink
@@ -17,14 +18,17 @@ _CUT_OFF: Final = "the call was ended before the answer was whole"
 
 
 class EngineAbsent(Declined):
-    """Nobody answers at the engine's address, or something that is no such engine. The message has the remedy."""
+    """Nobody answers at the engine's address. The message has the remedy."""
 
 
 class EngineCall:
     """The figures of one call, filled in while it runs. ``model`` is the one asked for until the engine names it."""
 
-    def __init__(self, model: str, clock: Clock) -> None:
+    def __init__(self, model: str, clock: Clock, trace: TraceContext | None = None) -> None:
         self.model = model
+        self.trace = trace
+        self.load_s: float | None = None
+        self.finish_reason: str | None = None
         self.prompt_tokens: int | None = None
         self.output_tokens: int | None = None
         self.first_token_s: float | None = None
@@ -73,33 +77,39 @@ class EngineCalls:
         when its model is loaded, which can take a minute.
 
         Raises:
-            Declined: the engine is missing.
+            EngineAbsent: the engine is missing.
         """
         if self._presence.look_now():
             with suppress(ExecutorError, TimeoutError):
                 async with asyncio.timeout(self._probe_s):
                     await probe()
         if self._presence.missing_because:
-            raise Declined(self._presence.missing_because)
+            raise EngineAbsent(self._presence.missing_because, told=f"{self._engine} is not there")
 
     @contextmanager
-    def call(self, model: str) -> Iterator[EngineCall]:
-        """Ask the engine inside: it is told as one `EngineCalled`, or as missing where `EngineAbsent` is raised."""
-        call = EngineCall(model, self._clock)
+    def call(self, model: str, trace: TraceContext | None = None) -> Iterator[EngineCall]:
+        """Ask the engine inside: it is told as one `EngineCalled`, or as missing where `EngineAbsent` is raised.
+
+        One that was there until then is told as both: where others find it and calls do not, these are failures.
+        """
+        call = EngineCall(model, self._clock, trace)
         try:
             yield call
         except EngineAbsent as absent:
+            was_there = self._presence.is_there
             self._presence.missing(str(absent))
+            if was_there:
+                self._tell(call, str(absent))
             raise
         except ExecutorError as error:
-            self._tell(call, str(error), is_overload=isinstance(error, EngineOverloaded))
+            self._tell(call, str(error), error)
             raise
         except asyncio.CancelledError:
             self._tell(call, _CUT_OFF)
             raise
         self._tell(call)
 
-    def _tell(self, call: EngineCall, error: str = "", *, is_overload: bool = False) -> None:
+    def _tell(self, call: EngineCall, error: str = "", cause: ExecutorError | None = None) -> None:
         self._events.emit(
             EngineCalled(
                 engine=self._engine,
@@ -109,6 +119,10 @@ class EngineCalls:
                 error=error,
                 prompt_tokens=None if error else call.prompt_tokens,
                 first_token_s=call.first_token_s,
-                is_overload=is_overload,
+                is_overload=isinstance(cause, EngineOverloaded),
+                is_refusal=isinstance(cause, Declined | EngineRefused),
+                finish_reason=None if error else call.finish_reason,
+                load_s=call.load_s,
+                trace=call.trace,
             )
         )

@@ -7,12 +7,13 @@ from typing import Final
 
 from node.domain.errors import EngineRefused
 from node.domain.jobs import ChatPayload, Payload
-from node.domain.secret import MASK, Secret
+from node.domain.quotation import WINDOW, quotes
+from node.domain.secret import MASK, Secret, shortened
 
 _MAX_CHARS: Final = 200
-_WINDOW: Final = 16
-"""So many characters in a row that stand in what was asked too are a quotation of it."""
-_SHORTEST: Final = 4
+_MAX_COUNT: Final = 2**53
+_MAX_ASKED_CHARS: Final = 200_000
+"""They are looked through on the event loop, some 200 times."""
 
 
 def texts_of(payload: Payload) -> tuple[str, ...]:
@@ -35,29 +36,31 @@ def texts_of(payload: Payload) -> tuple[str, ...]:
     return texts
 
 
+def count_in(told: object) -> int | None:
+    """A number of tokens as an engine tells it; None where that is none."""
+    if isinstance(told, int) and not isinstance(told, bool) and 0 <= told <= _MAX_COUNT:
+        return told
+    return None
+
+
 def one_line(said: object) -> str:
     """What the other side said, on one line and short."""
-    text = " ".join(str(said).split())
-    return text if len(text) <= _MAX_CHARS else text[: _MAX_CHARS - 1] + "…"
+    return shortened(" ".join(str(said).split()), _MAX_CHARS)
 
 
 def presentable(said: object, asked: Iterable[str], secret: Secret | None = None) -> str:
     """`one_line` of what an engine said, without ``secret``, and nothing of it where it quotes what was ``asked``.
 
     Engines that refuse a request tend to repeat it, and what they say goes into events and logs. Texts of less than
-    4 characters are not looked for.
+    4 characters are not looked for, and where there are too many to be looked through, nothing is shown either.
     """
+    asked = tuple(asked)
+    if sum(map(len, asked)) > _MAX_ASKED_CHARS:
+        return "an error about a request that is too long for what it says to be shown"
+    text = str(said)
     if secret:
-        said = str(said).replace(secret.reveal(), MASK)
-    text = one_line(said)
-    if any(_quotes(text, one_line_of) for one_line_of in (" ".join(original.split()) for original in asked)):
+        text = text.replace(secret.reveal(), MASK)
+    text = " ".join(text.split())
+    if any(quotes(text[: _MAX_CHARS + WINDOW], original) for original in asked):
         return "an error that quotes the request and is not shown"
-    return text or "without a reason"
-
-
-def _quotes(said: str, asked: str) -> bool:
-    if len(asked) < _SHORTEST:
-        return False
-    if len(asked) <= _WINDOW:
-        return asked in said
-    return any(said[start : start + _WINDOW] in asked for start in range(len(said) - _WINDOW + 1))
+    return one_line(text) or "without a reason"

@@ -23,7 +23,7 @@ _SHAPE: Final = "PATTERN=MODEL+MODEL, such as llama3.1:70b=llama3.1:8b+gemma2:2b
 class FallbackRule:
     """Models to try, in order, in place of those that fit the pattern.
 
-    See `node.executors.model_pattern.matches` for what fits. The vectors of one embedding model mean nothing to
+    See `node.domain.model_names.matches` for what fits. The vectors of one embedding model mean nothing to
     another: such models are best left without a rule.
     """
 
@@ -77,7 +77,7 @@ class Fallback:
             if pieces.came or not alternatives:
                 raise
             first = error
-        tried = []
+        tried, told = [], []
         for model in alternatives:
             self._events.emit(FellBack(asked=payload.model, tried=model, reason=str(first)))
             try:
@@ -86,7 +86,9 @@ class Fallback:
                 if pieces.came:
                     raise
                 tried.append(f"{model} ({error})")
-        raise type(first)(f"{first}; in its place were tried: {', '.join(tried)}") from first
+                told.append(f"{model} ({error.told})")
+        reason = f"{first}; in its place were tried: {', '.join(tried)}"
+        raise type(first)(reason, told=f"{first.told}; in its place were tried: {', '.join(told)}") from first
 
     async def aclose(self) -> None:
         """See `node.ports.executor.Executor.aclose`: closes the one that runs all models."""

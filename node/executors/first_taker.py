@@ -28,13 +28,14 @@ class FirstTaker:
         Raises:
             Declined: none takes the job; the message joins every reason.
         """
-        reasons = []
+        reasons, told = [], []
         for executor in self._executors:
             try:
                 return await executor.execute(payload, partials)
             except Declined as declined:
                 reasons.append(str(declined))
-        raise Declined("; ".join(reasons) or "no executor is configured")
+                told.append(declined.told)
+        raise Declined("; ".join(reasons) or "no executor is configured", told="; ".join(told))
 
     async def aclose(self) -> None:
         """Close all of them, whether or not one of them fails to close."""

@@ -19,9 +19,11 @@ class Limited:
 
     def __init__(self, executor: Executor, limit: int, max_waiting: int | None = None) -> None:
         self._executor = executor
+        self._limit = limit
         self._max_waiting = max_waiting
         self._slots = asyncio.Semaphore(limit)
         self._waiting = 0
+        self._running = 0
 
     @property
     def name(self) -> str:
@@ -32,6 +34,11 @@ class Limited:
     def waiting(self) -> int:
         """How many calls wait for their turn."""
         return self._waiting
+
+    @property
+    def free(self) -> int:
+        """How many more calls would run at once; below 0 the number of those that wait."""
+        return self._limit - self._running - self._waiting
 
     async def execute(self, payload: Payload, partials: Partials | None = None) -> Output:
         """See `node.ports.executor.Executor.execute`.
@@ -46,9 +53,11 @@ class Limited:
             await self._slots.acquire()
         finally:
             self._waiting -= 1
+        self._running += 1
         try:
             return await self._executor.execute(payload, partials)
         finally:
+            self._running -= 1
             self._slots.release()
 
     async def aclose(self) -> None:

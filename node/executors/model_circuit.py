@@ -25,12 +25,14 @@ class BreakerPolicy:
     """Failures in a row that open the circuit."""
     open_s: float = 60.0
     """Seconds that it stays open before one job is let through to try."""
+    silent_s: float = 30.0
+    """A cancelled call is a failure where the engine had said nothing of its answer for so long by then."""
     max_models: int = 256
     """Models that a `Breaker` remembers, beyond those with calls under way."""
 
     def __post_init__(self) -> None:
-        if self.failures < 1 or self.max_models < 1 or not self.open_s > 0:
-            raise ValueError("failures and models are 1 or more, and a circuit is open for more than 0 s")
+        if self.failures < 1 or self.max_models < 1 or not min(self.open_s, self.silent_s) > 0:
+            raise ValueError("failures and models are 1 or more, and times are more than 0 s")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -103,18 +105,18 @@ class ModelCircuit:
         self._failures = 0
         self._feed(CircuitInput.ANSWERED, "the engine answers")
 
-    def failed(self, passage: Passage, reason: str) -> None:
-        """The model failed this call."""
+    def failed(self, passage: Passage, reason: str, told: str) -> None:
+        """The model failed this call; ``told`` is what those may read of the reason who ask for it later."""
         match self.state:
             case Circuit.CLOSED:
                 # Those who had asked before it last opened tell nothing new.
                 if passage.epoch == self._epoch:
                     self._failures += 1
                     if self._failures >= self._policy.failures:
-                        self._open(CircuitInput.TRIPPED, reason)
+                        self._open(CircuitInput.TRIPPED, reason, told)
             case Circuit.HALF_OPEN:
                 if passage is self._probe:
-                    self._open(CircuitInput.PROBE_FAILED, reason)
+                    self._open(CircuitInput.PROBE_FAILED, reason, told)
             case Circuit.OPEN:
                 pass
             case state:
@@ -130,9 +132,9 @@ class ModelCircuit:
     def _past(self) -> str:
         return f"{self._engine} is left alone with this model, which failed again and again ({self._last_failure})"
 
-    def _open(self, input_: CircuitInput, reason: str) -> None:
+    def _open(self, input_: CircuitInput, reason: str, told: str) -> None:
         self._epoch += 1
-        self._last_failure = reason
+        self._last_failure = told
         self._tries_at = self._clock.monotonic() + self._policy.open_s
         self._timer = asyncio.get_running_loop().call_later(self._policy.open_s, self._elapsed)
         self._feed(input_, reason)

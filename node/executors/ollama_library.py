@@ -17,12 +17,11 @@ import ollama
 from node.domain.errors import EngineFailed, ExecutorError
 from node.executors.engine_calls import EngineAbsent
 from node.executors.ollama_client import OllamaClient
-from node.executors.ollama_policy import OllamaPolicy
+from node.executors.ollama_policy import FOR_EVER, OllamaPolicy
 from node.ports.library import LoadedModel, PullProgress, StoredModel
 
-_FOR_EVER: Final = -1
 _AT_ONCE: Final = 0
-"""Values of ``keep_alive``."""
+"""The value of ``keep_alive`` that ends it."""
 
 
 class OllamaLibrary:
@@ -47,18 +46,22 @@ class OllamaLibrary:
         """See `node.ports.library.ModelLibrary.manages`: it does."""
         return True
 
+    async def parallel(self) -> int | None:
+        """See `node.ports.library.ModelLibrary.parallel`: nothing in Ollama's API tells it. It is not asked."""
+        return None
+
     async def stored(self) -> tuple[StoredModel, ...]:
         """See `node.ports.library.ModelLibrary.stored`."""
         with self._failing("list its models"):
             async with asyncio.timeout(self._list_s):
-                listed = await self._client.api.list()
+                listed = await self._client.api().list()
         return tuple(StoredModel(model.model, _bytes(model.size)) for model in listed.models if model.model)
 
     async def loaded(self) -> tuple[LoadedModel, ...]:
         """See `node.ports.library.ModelLibrary.loaded`."""
         with self._failing("list its loaded models"):
             async with asyncio.timeout(self._list_s):
-                listed = await self._client.api.ps()
+                listed = await self._client.api().ps()
         return tuple(
             LoadedModel(name, _bytes(model.size), _bytes(model.size_vram))
             for model in listed.models
@@ -79,7 +82,7 @@ class OllamaLibrary:
 
     async def load(self, model: str) -> None:
         """See `node.ports.library.ModelLibrary.load`."""
-        await self._keep(model, _FOR_EVER)
+        await self._keep(model, FOR_EVER)
 
     async def unload(self, model: str) -> None:
         """See `node.ports.library.ModelLibrary.unload`."""
@@ -92,7 +95,7 @@ class OllamaLibrary:
 
     async def _pulling(self, model: str) -> AsyncGenerator[ollama.ProgressResponse, None]:
         with self._failing("pull", model):
-            stream = await self._client.api.pull(model, stream=True)
+            stream = await self._client.api().pull(model, stream=True)
             async with aclosing(cast("AsyncGenerator[ollama.ProgressResponse, None]", stream)) as lines:
                 async for line in lines:
                     yield line
@@ -101,13 +104,13 @@ class OllamaLibrary:
         """Ask for nothing but how long the model is to stay; one that does not chat is asked for no vectors."""
         with self._failing("load" if keep_alive else "unload", model):
             try:
-                await self._client.api.chat(model, [], keep_alive=keep_alive)
+                await self._client.api().chat(model, [], keep_alive=keep_alive)
             except ollama.ResponseError as error:
                 match error.status_code:
                     case 404 if keep_alive == _AT_ONCE:
                         return
                     case 400:
-                        await self._client.api.embed(model, [], keep_alive=keep_alive)
+                        await self._client.api().embed(model, [], keep_alive=keep_alive)
                     case _:
                         raise
 
@@ -121,9 +124,10 @@ class OllamaLibrary:
         except EngineFailed:
             raise
         except EngineAbsent as error:
-            raise EngineFailed(str(error)) from error
+            raise EngineFailed(str(error), told=error.told) from error
         except ExecutorError as error:
-            raise EngineFailed(f"{self._engine} could not {action} {model!r}: {error}") from error
+            problem = f"{self._engine} could not {action} {model!r}"
+            raise EngineFailed(f"{problem}: {error}", told=f"{problem}: {error.told}") from error
 
 
 def _bytes(size: int | None) -> int | None:

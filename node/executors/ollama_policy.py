@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
+from node.domain.model_names import full_name
 from node.executors.engine_url import check_engine_url, place_of
+
+FOR_EVER: Final = -1
+"""The value of ``keep_alive`` that has no end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,11 +18,13 @@ class OllamaPolicy:
 
     ``base_url`` is ``http`` or ``https``, host and port, with a path if need be.
     ``max_output`` is the most tokens of an answer, and what is asked for where a job sets no limit.
-    ``concurrency`` is how many calls run at once at most: the limit of `Limited` around it.
+    ``concurrency`` is how many calls run at once as a rule, by the limit of `Limited` around it: so many connections are
+    kept.
     ``connect_s`` is the time for making a connection, and as much again for its TLS handshake.
     ``model_override`` is asked for in place of every job's model; empty: the job's own.
     ``keep_alive`` is how long the model stays loaded: seconds, or a Go duration such as ``5m``; None: the
-    engine's default. ``think`` is sent where it is set: models that think do so unless told False.
+    engine's default. ``kept`` are models that stay loaded whatever that says. ``think`` is sent where it is set: models
+    that think do so unless told False.
     ``batch`` is how many texts are embedded by one call. ``name`` is what results, events and settings call it.
 
     Raises:
@@ -35,6 +42,7 @@ class OllamaPolicy:
     think: bool | None = None
     batch: int = 10
     name: str = "ollama"
+    kept: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_engine_url(self.base_url)
@@ -42,6 +50,10 @@ class OllamaPolicy:
             raise ValueError("an engine has a name")
         if min(self.max_output, self.concurrency, self.batch) < 1:
             raise ValueError("an answer has one token at least, one call runs at least, and a batch has one text")
+
+    def keep_alive_of(self, model: str) -> float | str | None:
+        """What to ask for: without an end for the models that are kept."""
+        return FOR_EVER if full_name(model) in map(full_name, self.kept) else self.keep_alive
 
     @property
     def place(self) -> str:

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, Field, FiniteFloat, JsonValue, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, FiniteFloat, JsonValue, ValidationError
 
 from node.domain.errors import EngineFailed
+from node.executors.engine_words import count_in
 
 M = TypeVar("M", bound=BaseModel)
+
+
+_Count = Annotated[int | None, BeforeValidator(count_in)]
 
 
 class Usage(BaseModel):
     """Counts of tokens."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: _Count = None
+    completion_tokens: _Count = None
+
+
+def _usage_in(told: object) -> object:
+    """What is of another shape is not told: no answer is thrown away for it."""
+    return told if isinstance(told, dict) else None
+
+
+_ToldUsage = Annotated[Usage | None, BeforeValidator(_usage_in)]
 
 
 class ChatText(BaseModel):
@@ -41,7 +53,7 @@ class ChatChunk(BaseModel):
 
     model: str | None = None
     choices: list[Choice] | None = None
-    usage: Usage | None = None
+    usage: _ToldUsage = None
     error: JsonValue = None
     kind: str | None = Field(default=None, alias="object")
     message: JsonValue = None
@@ -64,7 +76,7 @@ class VectorList(BaseModel):
 
     data: list[_Vector]
     model: str | None = None
-    usage: Usage | None = None
+    usage: _ToldUsage = None
 
     def in_order(self) -> Sequence[Sequence[float]]:
         """The vectors in the order of the inputs, by their indices where all have one."""

@@ -22,34 +22,30 @@ class ChatAnswer:
         self._pieces: list[str] = []
         self._thought = False
 
-    def take(self, chunk: ChatChunk) -> str:
-        """Keep a part of the answer; returns its text.
+    def take(self, chunk: ChatChunk) -> str | None:
+        """Keep a part of the answer; returns its text, an empty one of a thought, and None where it has neither.
 
         Raises:
             EngineFailed: it is an error.
         """
         if (failure := chunk.failure) is not None:
-            raise EngineFailed(f"{self._engine} failed: {presentable(failure, self._asked)}")
-        self.take_usage(chunk)
+            failed = f"{self._engine} failed"
+            raise EngineFailed(f"{failed}: {presentable(failure, self._asked)}", told=failed)
+        self._take_figures(chunk)
         if not chunk.choices:
-            return ""
+            return None
         choice = chunk.choices[0]
-        self.finish_reason = choice.finish_reason
+        # Some servers send an empty one until the end.
+        self.finish_reason = choice.finish_reason or self.finish_reason
         piece = choice.delta or choice.message
         if piece is None:
-            return ""
-        self._thought = self._thought or bool(piece.reasoning_content or piece.reasoning)
+            return None
         if piece.content:
             self._call.piece()
             self._pieces.append(piece.content)
-        return piece.content or ""
-
-    def take_usage(self, chunk: ChatChunk) -> None:
-        """Keep what a part says beside the text."""
-        self._call.model = chunk.model or self._call.model
-        if chunk.usage is not None:
-            self._call.prompt_tokens = chunk.usage.prompt_tokens
-            self._call.output_tokens = chunk.usage.completion_tokens
+        if thinks := bool(piece.reasoning_content or piece.reasoning):
+            self._thought = True
+        return piece.content or ("" if thinks else None)
 
     def generation(self) -> Generation:
         """The answer, once it has a ``finish_reason``.
@@ -61,6 +57,7 @@ class ChatAnswer:
         if self._thought and not text:
             raise EngineRefused("the model used its whole output for thinking; turn that off, or raise max_output")
         call = self._call
+        call.finish_reason = self.finish_reason
         return Generation(
             text=text,
             model=call.model,
@@ -79,3 +76,9 @@ class ChatAnswer:
         return EngineFailed(
             f"{self._engine}'s answer is empty; the conversation may be longer than the model's context"
         )
+
+    def _take_figures(self, chunk: ChatChunk) -> None:
+        self._call.model = chunk.model or self._call.model
+        if chunk.usage is not None:
+            self._call.prompt_tokens = chunk.usage.prompt_tokens
+            self._call.output_tokens = chunk.usage.completion_tokens

@@ -15,7 +15,9 @@ from node.domain.errors import Declined, EngineFailed, EngineOverloaded, EngineR
 from node.domain.trace import TraceContext
 from node.executors.engine_calls import EngineAbsent
 from node.executors.engine_words import one_line, presentable
+from node.executors.inflated import inflate
 from node.executors.openai_answers import ModelList, error_in, read
+from node.executors.openai_parallel import PLACES, parallel_in
 from node.executors.openai_policy import OpenAiPolicy
 
 MODELS: Final = "/models"
@@ -24,6 +26,7 @@ EMBEDDINGS: Final = "/embeddings"
 """The paths below the base URL."""
 
 _MODEL_LIST_BYTES: Final = 4 * 2**20
+_SERVER_INFO_BYTES: Final = 4 * 2**20
 _ERROR_BYTES: Final = 64 * 1024
 _ERROR_S: Final = 5.0
 """How much of an error's body is read, and for how long."""
@@ -69,16 +72,18 @@ class OpenAiClient:
         ``trace`` is passed on as W3C's ``traceparent``.
 
         Raises:
-            EngineAbsent: nobody answers, or what does has no such path, be it not that for embeddings.
+            EngineAbsent: nobody answers.
             Declined: the server does not have ``model``, or makes no embeddings.
             EngineRefused: HTTP 400, 413 or 422 for another reason.
-            EngineFailed: any other error, also while the body is read inside the block.
+            EngineFailed: any other error, also while the body is read inside the block; what answers has no such path,
+                be it not that for embeddings.
             EngineOverloaded: HTTP 429 or 503.
         """
         name, place = self._policy.name, self._policy.place
         headers = None if trace is None else {"traceparent": trace.traceparent}
         try:
             async with self._client().stream(method, path, json=body, headers=headers) as response:
+                inflate(response)
                 if not response.is_success:
                     raise await self._refusal(response, path, model, asked)
                 self._answered()
@@ -86,21 +91,33 @@ class OpenAiClient:
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             cause = one_line(error) or type(error).__name__
             reason = f"{name} is not there: nothing answers at {place} ({cause}); start it, or check the URL"
-            raise EngineAbsent(reason) from error
+            raise EngineAbsent(reason, told=f"{name} is not there") from error
         except httpx.HTTPError as error:
-            raise EngineFailed(f"{name}'s answer broke off: {one_line(error) or type(error).__name__}") from error
-
-    async def json(
-        self, method: str, path: str, max_bytes: int, body: object = None, model: str = "", asked: Iterable[str] = ()
-    ) -> bytes:
-        """The whole body of a successful answer. Raises as `request` does, and `EngineFailed` above ``max_bytes``."""
-        async with self.request(method, path, body, model, asked) as response:
-            return await whole_body(response, max_bytes)
+            broken = f"{name}'s answer broke off"
+            raise EngineFailed(f"{broken}: {one_line(error) or type(error).__name__}", told=broken) from error
 
     async def models(self) -> tuple[str, ...]:
         """The names of the models that the server can be asked for. Raises as `request` does."""
-        listed = read(ModelList, await self.json("GET", MODELS, _MODEL_LIST_BYTES), self._policy.name)
+        async with self.request("GET", MODELS) as response:
+            listed = read(ModelList, await whole_body(response, _MODEL_LIST_BYTES), self._policy.name)
         return tuple(model.id for model in listed.data)
+
+    async def parallel(self) -> int | None:
+        """How many requests the server runs at once; None where it does not tell, or does not answer."""
+        # The places are beside the API, not below it.
+        root = httpx.URL(self._policy.base_url)
+        below = root.path.rstrip("/").removesuffix("/v1")
+        for place in PLACES:
+            with suppress(ExecutorError):
+                async with self.request("GET", str(root.copy_with(path=below + place))) as response:
+                    told = parallel_in(await whole_body(response, _SERVER_INFO_BYTES))
+                if told is not None:
+                    return told
+        return None
+
+    async def probe(self) -> None:
+        """Ask for the list of models. Raises as `request` does."""
+        await self.models()
 
     async def aclose(self) -> None:
         """Close the connections; a second call does nothing."""
@@ -117,7 +134,8 @@ class OpenAiClient:
                 headers=headers,
                 follow_redirects=False,
                 timeout=httpx.Timeout(None, connect=self._policy.connect_s),
-                limits=httpx.Limits(max_connections=limit, max_keepalive_connections=limit),
+                # Calls at once are not bounded here: a list must not wait for an answer to end.
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=limit),
                 trust_env=False,
                 verify=self._tls,
             )
@@ -132,20 +150,29 @@ class OpenAiClient:
         if status == httpx.codes.NOT_FOUND and not lacks_model:
             if path == EMBEDDINGS:
                 return Declined(f"{name} makes no embeddings: it has no {path}")
-            return EngineAbsent(f"what answers at {place} has no {path}; check the URL, which ends with /v1 as a rule")
+            reason = f"what answers at {place} has no {path}; check the URL, which ends with /v1 as a rule"
+            return EngineFailed(reason, told=f"{name} gave no answer of its kind")
         self._answered()
         said = presentable(raw, asked, self._policy.api_key)
         match status:
             case 401 | 403:
-                return EngineFailed(f"{name} denies access with status {status}; check the engine's API key")
+                reason = f"{name} denies access with status {status}; check the engine's API key"
+                return EngineFailed(reason, told=f"{name} denied access")
             case 429 | 503:
-                return EngineOverloaded(f"{name} is full: {said}")
+                wait_s = _seconds(response.headers.get("retry-after"))
+                return EngineOverloaded(f"{name} is full: {said}", wait_s, told=f"{name} is full")
             case _ if lacks_model:
-                return Declined(f"{name} has no model {one_line(model)!r}; its models are listed at {place}/models")
+                told = f"{name} has no model {one_line(model)!r}"
+                return Declined(f"{told}; its models are listed at {place}/models", told=told)
             case 400 | 413 | 422:
                 return EngineRefused(f"{name} answered {status}: {said}")
             case _:
-                return EngineFailed(f"{name} answered {status}: {said}")
+                return EngineFailed(f"{name} answered {status}: {said}", told=f"{name} answered {status}")
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """What a ``Retry-After`` says, unless it names a date."""
+    return float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdecimal() else None
 
 
 async def whole_body(response: httpx.Response, max_bytes: int) -> bytes:

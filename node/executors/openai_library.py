@@ -18,7 +18,7 @@ from node.ports.library import LoadedModel, PullProgress, StoredModel
 class OpenAiLibrary:
     """Lists what the server has, and manages nothing: such servers load what they were started with.
 
-    The list is given up after ``list_s`` seconds. ``tls`` serves an ``https`` URL.
+    What is asked for is given up after ``list_s`` seconds. ``tls`` serves an ``https`` URL.
     """
 
     def __init__(self, policy: OpenAiPolicy, tls: ssl.SSLContext, list_s: float = 30.0) -> None:
@@ -36,6 +36,13 @@ class OpenAiLibrary:
         """See `node.ports.library.ModelLibrary.manages`: it does not."""
         return False
 
+    async def parallel(self) -> int | None:
+        """See `node.ports.library.ModelLibrary.parallel`: llama.cpp's own server and SGLang tell."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._list_s):
+                return await self._client.parallel()
+        return None
+
     async def stored(self) -> tuple[StoredModel, ...]:
         """See `node.ports.library.ModelLibrary.stored`; sizes are not told."""
         try:
@@ -46,7 +53,7 @@ class OpenAiLibrary:
         except EngineFailed:
             raise
         except ExecutorError as error:
-            raise EngineFailed(str(error)) from error
+            raise EngineFailed(str(error), told=error.told) from error
         return tuple(StoredModel(name) for name in dict.fromkeys(names))
 
     async def loaded(self) -> tuple[LoadedModel, ...]:

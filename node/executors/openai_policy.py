@@ -15,7 +15,8 @@ class OpenAiPolicy:
     ``name`` is what results, events and settings call it. ``base_url`` is ``http`` or ``https``, and ends where the
     API's paths begin, as a rule with ``/v1``. ``api_key`` is sent as a bearer token where it is not empty.
     ``max_output`` is the most tokens of an answer, and what is asked for where a job sets no limit.
-    ``concurrency`` is how many calls run at once at most: the limit of `Limited` around it.
+    ``concurrency`` is how many calls run at once as a rule, by the limit of `Limited` around it: so many connections are
+    kept.
     ``connect_s`` is the time for making a connection, and as much again for its TLS handshake.
     ``model_override`` is asked for in place of every job's model; empty: the job's own.
     ``batch`` is how many texts are embedded by one call.

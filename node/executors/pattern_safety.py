@@ -9,6 +9,7 @@ that number times the text's length, which callers bound.
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,8 +46,11 @@ def safe_pattern(text: str) -> re.Pattern[str]:
         ValueError: it is no regular expression, or could take too long; the message says what to write instead.
     """
     try:
-        pattern = re.compile(text)
-    except (re.error, RecursionError, OverflowError) as error:
+        with warnings.catch_warnings():
+            # What a later Python may take for something else is not to be relied upon.
+            warnings.simplefilter("error", FutureWarning)
+            pattern = re.compile(text)
+    except (re.error, RecursionError, OverflowError, FutureWarning) as error:
         raise ValueError(f"the pattern {text!r} is no regular expression: {error}") from None
     if not text or pattern.flags & re.VERBOSE:
         raise ValueError(f"the pattern {text!r} is empty, or has the flag x, which is not taken")

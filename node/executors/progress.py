@@ -12,13 +12,17 @@ from node.ports.clock import Clock
 from node.ports.executor import Executor, Partials
 
 
+class EngineSilent(EngineFailed):
+    """The engine made no progress for as long as is bearable."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProgressPolicy:
     """How long an engine may be silent, in seconds; 0 or None sets a limit off.
 
-    ``first_piece_s`` is the time to the first piece of an answer, or to all embeddings: the loading of the model is
-    in it, and the thinking of a model that thinks. ``silent_s`` is the time from a piece to the next, or to the
-    answer's end. ``whole_s`` is the time for the whole call.
+    ``first_piece_s`` is the time to the first piece of an answer or of the model's thinking, or to all embeddings: the
+    loading of the model is in it. ``silent_s`` is the time from a piece to the next, or to the answer's end. ``whole_s``
+    is the time for the whole call.
 
     Raises:
         ValueError: a limit is below 0.
@@ -54,7 +58,8 @@ class Progressing:
         """See `node.ports.executor.Executor.execute`.
 
         Raises:
-            EngineFailed: the engine was silent for too long, or took too long; or it failed by itself.
+            EngineSilent: the engine was silent for too long, or took too long.
+            EngineFailed: it failed by itself.
         """
         whole, silence = asyncio.timeout(self._policy.whole_s or None), asyncio.timeout(None)
         heard = _HeardPieces(partials, silence, self._policy.silent_s, self._clock)
@@ -64,9 +69,9 @@ class Progressing:
                 return await self._executor.execute(payload, heard)
         except TimeoutError:
             if whole.expired():
-                raise EngineFailed(f"{self.name} was not done within {self._policy.whole_s:g} s") from None
+                raise EngineSilent(f"{self.name} was not done within {self._policy.whole_s:g} s") from None
             if silence.expired():
-                raise EngineFailed(f"{self.name} said nothing for {heard.limit_s:g} s") from None
+                raise EngineSilent(f"{self.name} said nothing for {heard.limit_s:g} s") from None
             raise
 
     async def aclose(self) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, assert_never
+from typing import Final, NamedTuple, assert_never
 
 from node.domain.errors import Refused
 from node.domain.events import RuleBroken
@@ -14,6 +15,9 @@ from node.domain.results import Output
 from node.executors.pattern_safety import safe_pattern
 from node.ports.events import EventSink
 from node.ports.executor import Executor, Partials
+
+_SHORT_CHARS: Final = 1000
+"""What is looked through in no time to speak of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,32 +62,32 @@ class Broken(NamedTuple):
 
 
 class Rules:
-    """Judges jobs, in time that the rules themselves bound."""
+    """Judges jobs, in time that the rules themselves bound, with a turn for others after each search."""
 
     def __init__(self, policy: RulesPolicy) -> None:
         self._policy = policy
         self._deny = _compiled(policy.deny)
         self._allow = _compiled(policy.allow)
 
-    def broken_by(self, payload: Payload) -> Broken | None:
+    async def broken_by(self, payload: Payload) -> Broken | None:
         """The first rule that a job breaks; numbers are looked at before patterns."""
-        return next(self._broken(payload), None)
+        texts, asked = _texts(payload)
+        broken = next(self._by_numbers(payload, texts, asked), None)
+        return broken or await self._by_patterns(texts, asked)
 
-    def _broken(self, payload: Payload) -> Iterator[Broken]:
+    def _by_numbers(self, payload: Payload, texts: Sequence[str], asked: Sequence[str]) -> Iterator[Broken]:
+        policy = self._policy
         match payload:
             case ChatPayload(messages=messages):
                 yield from self._by_messages(messages)
-                texts: tuple[str, ...] = tuple(message.content for message in messages)
-                asked = tuple(message.content for message in messages if message.role == "user")[-1:]
-            case EmbeddingPayload(inputs=texts):
-                yield from _more("max_inputs", len(texts), self._policy.max_inputs, "texts")
-                asked = texts
+            case EmbeddingPayload():
+                yield from _more("max_inputs", len(texts), policy.max_inputs, "texts")
             case _:
                 assert_never(payload)
-        policy = self._policy
         yield from _more("max_message_chars", max(map(len, texts), default=0), policy.max_message_chars, "characters")
         yield from _more("max_chars", sum(map(len, texts)), policy.max_chars, "characters in all")
-        yield from self._by_patterns(texts, asked)
+        scanned = sum(map(len, texts if self._deny else asked if self._allow else ()))
+        yield from _more("max_scanned_chars", scanned, policy.max_scanned_chars, "characters to be looked through")
 
     def _by_messages(self, messages: Sequence[Message]) -> Iterator[Broken]:
         yield from _more("max_messages", len(messages), self._policy.max_messages, "messages")
@@ -91,16 +95,22 @@ class Rules:
         if roles and any(message.role not in roles for message in messages):
             yield _refusal("roles", f"messages have the roles {', '.join(roles)} alone")
 
-    def _by_patterns(self, texts: Sequence[str], asked: Sequence[str]) -> Iterator[Broken]:
-        scanned = sum(map(len, texts if self._deny else asked if self._allow else ()))
-        yield from _more(
-            "max_scanned_chars", scanned, self._policy.max_scanned_chars, "characters to be looked through"
-        )
+    async def _by_patterns(self, texts: Sequence[str], asked: Sequence[str]) -> Broken | None:
         for number, pattern in enumerate(self._deny, 1):
-            if any(pattern.search(text) for text in texts):
-                yield _refusal("deny", f"it has what the pattern number {number} forbids")
-        if self._allow and not (asked and all(any(pattern.search(text) for pattern in self._allow) for text in asked)):
-            yield _refusal("allow", "it is none of what this node is there for")
+            if await _found(pattern, texts):
+                return _refusal("deny", f"it has what the pattern number {number} forbids")
+        if self._allow and not (asked and await self._allowed(asked)):
+            return _refusal("allow", "it is none of what this node is there for")
+        return None
+
+    async def _allowed(self, asked: Sequence[str]) -> bool:
+        for text in asked:
+            for pattern in self._allow:
+                if await _found(pattern, (text,)):
+                    break
+            else:
+                return False
+        return True
 
 
 class Ruled:
@@ -122,7 +132,7 @@ class Ruled:
         Raises:
             Refused: the job breaks a rule, which the message names.
         """
-        if broken := self._rules.broken_by(payload):
+        if broken := await self._rules.broken_by(payload):
             self._events.emit(RuleBroken(broken.rule, payload.model))
             raise Refused(broken.text)
         return await self._executor.execute(payload, partials)
@@ -134,6 +144,21 @@ class Ruled:
 
 def _compiled(patterns: Sequence[str]) -> tuple[re.Pattern[str], ...]:
     return tuple(map(safe_pattern, patterns))
+
+
+def _texts(payload: Payload) -> tuple[Sequence[str], Sequence[str]]:
+    """All texts of a job, and those in which somebody asks for something."""
+    if isinstance(payload, EmbeddingPayload):
+        return payload.inputs, payload.inputs
+    texts = tuple(message.content for message in payload.messages)
+    return texts, tuple(message.content for message in payload.messages if message.role == "user")[-1:]
+
+
+async def _found(pattern: re.Pattern[str], texts: Sequence[str]) -> bool:
+    found = any(pattern.search(text) for text in texts)
+    if sum(map(len, texts)) > _SHORT_CHARS:
+        await asyncio.sleep(0)
+    return found
 
 
 def _more(rule: str, count: int, most: int | None, what: str) -> Iterator[Broken]:

@@ -13,8 +13,7 @@ from typing import Final
 
 from node.domain.errors import EngineFailed
 
-_LINE_END: Final = re.compile(rb"\r\n|\n|\r(?!$)")
-"""A carriage return at the very end may be half of a line's end."""
+_LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 
 
 async def event_data(body: AsyncIterable[bytes], max_bytes: int) -> AsyncGenerator[bytes, None]:
@@ -39,13 +38,20 @@ async def event_data(body: AsyncIterable[bytes], max_bytes: int) -> AsyncGenerat
 
 async def _lines(body: AsyncIterable[bytes], max_bytes: int) -> AsyncGenerator[bytes, None]:
     size = 0
-    rest = b""
+    rest: list[bytes] = []
+    was_cr = False
     async for chunk in body:
         size += len(chunk)
         if size > max_bytes:
             raise EngineFailed(f"the engine's answer has more than {max_bytes} bytes")
-        *lines, rest = _LINE_END.split(rest + chunk)
-        for line in lines:
-            yield line
-    for line in _LINE_END.split(rest.removesuffix(b"\r")):
-        yield line
+        # A carriage return at the end of a chunk has ended a line, of whose end this may be the other half.
+        first, *lines = _LINE_END.split(chunk.removeprefix(b"\n") if was_cr else chunk)
+        was_cr = chunk.endswith(b"\r") or (was_cr and not chunk)
+        # Only what is new is looked through: a line may come byte by byte.
+        rest.append(first)
+        if lines:
+            yield b"".join(rest)
+            for line in lines[:-1]:
+                yield line
+            rest = [lines[-1]]
+    yield b"".join(rest)

@@ -37,7 +37,8 @@ class ModelCatalogue:
     """Remembers what an engine has, from one `refresh` to the next; a subscriber of `EngineChanged`.
 
     It tells of the engine's coming and going, as far as nobody else has done so. ``on_change`` is called when the
-    offer has changed, and ``on_engine`` when somebody else tells of the engine: time for a refresh.
+    offer has changed, ``on_engine`` when somebody else tells of the engine: time for a refresh. ``on_answer`` is called
+    with each answer, before the engine is told to be there: whoever runs its jobs must know by then.
     """
 
     def __init__(self, library: ModelLibrary, policy: CataloguePolicy, clock: Clock, events: EventSink) -> None:
@@ -47,11 +48,13 @@ class ModelCatalogue:
         self._events = events
         self._on_change: tuple[Callable[[], object], ...] = ()
         self._on_engine: tuple[Callable[[], object], ...] = ()
+        self._on_answer: tuple[Callable[[], object], ...] = ()
         self._stored: tuple[str, ...] = ()
         self._names: frozenset[str] = frozenset()
         self._withdrawn: dict[str, float] = {}
         self._failures = 0
         self._failing_since: float | None = None
+        self._failed_because = ""
         self._told: bool | None = None
         self._asked = 0
         self._answered = 0
@@ -67,6 +70,16 @@ class ModelCatalogue:
         """Whether the last listing succeeded."""
         return self._answered > 0 and self._failing_since is None
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether the engine was last told to be missing."""
+        return self._told is False
+
+    @property
+    def failed_because(self) -> str:
+        """Why the last listing failed; empty where it did not, or there was none yet."""
+        return self._failed_because
+
     def on_change(self, call: Callable[[], object]) -> None:
         """Have this called whenever `offered` has changed."""
         self._on_change += (call,)
@@ -74,6 +87,10 @@ class ModelCatalogue:
     def on_engine(self, call: Callable[[], object]) -> None:
         """Have this called when the engine was told to have come or gone."""
         self._on_engine += (call,)
+
+    def on_answer(self, call: Callable[[], object]) -> None:
+        """Have this called when the engine has told what it has."""
+        self._on_answer += (call,)
 
     def handlers(self) -> Mapping[type[Any], Callable[[Any], object]]:
         """What to call for which kind of event, as an event bus asks for it."""
@@ -87,6 +104,10 @@ class ModelCatalogue:
     def has(self, model: str) -> bool:
         """Whether the engine had this model when it was last asked."""
         return full_name(model) in self._names
+
+    def allows(self, model: str) -> bool:
+        """Whether the operator lets this model be run."""
+        return matches(model, self._policy.allowed)
 
     def may_pull(self, model: str) -> bool:
         """Whether this model is one to fetch on demand: allowed by name, not by a pattern alone."""
@@ -119,7 +140,9 @@ class ModelCatalogue:
             self._answered = turn
             self._stored = tuple(model.name for model in stored)
             self._names = frozenset(full_name(name) for name in self._stored)
-            self._failures, self._failing_since = 0, None
+            self._failures, self._failing_since, self._failed_because = 0, None, ""
+            for call in self._on_answer:
+                call()
             self._tell(available=True, reason="")
             self.review()
         return True
@@ -137,7 +160,7 @@ class ModelCatalogue:
         since = self._failing_since
         if not self._answered or (since is not None and now >= since + self._policy.grace_s):
             return ()
-        names = {name for name in self._stored if matches(name, self._policy.allowed)}
+        names = {name for name in self._stored if self.allows(name)}
         for name in exact(self._policy.allowed):
             if self.may_pull(name) and not self.has(name) and self._withdrawn.get(full_name(name), now) <= now:
                 names.add(name)
@@ -145,6 +168,7 @@ class ModelCatalogue:
 
     def _failed(self, reason: str) -> None:
         self._failures += 1
+        self._failed_because = reason
         if self._failing_since is None:
             self._failing_since = self._clock.monotonic()
         if self._failures >= _FAILURES:
@@ -159,5 +183,7 @@ class ModelCatalogue:
     def _heard(self, event: EngineChanged) -> None:
         if event.engine == self.engine and event.available is not self._told:
             self._told = event.available
+            if event.available and self.is_fresh:
+                return
             for call in self._on_engine:
                 call()

@@ -18,19 +18,26 @@ from node.ports.clock import Clock
 
 _CLOSED: Final = Circuit.CLOSED.value
 _HALF_OPEN: Final = Circuit.HALF_OPEN.value
+_FULL_S: Final = 5.0
 
 
 class EngineGate:
-    """Closed while every one of these engines is missing, or fails with every model that it offers.
+    """Closed while every one of these engines is missing, or full, or fails with every model that it offers.
 
-    Until it is heard of, an engine counts as there. Half open, a breaker lets one job through, which must come from
-    somewhere: the gate opens for one claim, and again when that job has ended or a breaker has moved. ``models_of``
-    tells which models an engine offers; while it tells none, those are meant whose breakers were heard of.
+    Until it is heard of, an engine counts as there. One that turned a call away for being full is given 5 s, or until
+    it answers another: jobs that it has no room for are better left to other nodes. Half open, a breaker lets one job
+    through, which must come from somewhere: the gate opens for one claim, and again when that job has ended or a
+    breaker has moved. ``models_of`` tells which models an engine offers; while it tells none, those are meant whose
+    breakers were heard of.
     """
 
     hold = Hold.ENGINE
 
-    def __init__(self, engines: Sequence[str], models_of: Callable[[str], Collection[str]] = lambda _: ()) -> None:
+    def __init__(
+        self, engines: Sequence[str], clock: Clock, models_of: Callable[[str], Collection[str]] = lambda _: ()
+    ) -> None:
+        self._clock = clock
+        self._full_until = dict.fromkeys(engines, float("-inf"))
         self._missing: dict[str, str] = dict.fromkeys(engines, "")
         self._circuits: dict[str, dict[str, str]] = {engine: {} for engine in engines}
         self._models_of = models_of
@@ -39,23 +46,40 @@ class EngineGate:
     @property
     def closed_because(self) -> str:
         """See `node.ports.gates.ClaimGate.closed_because`."""
-        reasons = []
-        for engine, missing_because in self._missing.items():
-            reason = missing_because or self._broken_because(engine)
-            if not reason:
-                return ""
-            reasons.append(reason)
-        return "; ".join(reasons)
+        return self._of_all(
+            lambda engine: self._missing[engine] or self._full_because(engine) or self._broken_because(engine)
+        )
+
+    @property
+    def down_because(self) -> str:
+        """Why every one of the engines is missing or fails; empty while one is well, be it full or not."""
+        return self._of_all(self._down_because)
+
+    @property
+    def missing(self) -> Mapping[str, str]:
+        """Every engine, with why it is missing; an empty text for one that counts as there."""
+        return dict(self._missing)
 
     def handlers(self) -> Mapping[type[Any], Callable[[Any], object]]:
         """What to call for which kind of event, as an event bus asks for it."""
         return {
             EngineChanged: self._on_engine,
+            EngineCalled: self._on_call,
             BreakerChanged: self._on_breaker,
             JobClaimed: self._on_claimed,
             JobEnded: self._on_over,
             ResultLost: self._on_over,
         }
+
+    def _of_all(self, because: Callable[[str], str]) -> str:
+        reasons = [because(engine) for engine in self._missing]
+        return "; ".join(reasons) if all(reasons) else ""
+
+    def _down_because(self, engine: str) -> str:
+        return self._missing[engine] or self._broken_because(engine)
+
+    def _full_because(self, engine: str) -> str:
+        return f"{engine} is full" if self._clock.monotonic() < self._full_until[engine] else ""
 
     def _broken_because(self, engine: str) -> str:
         circuits = self._circuits[engine]
@@ -71,6 +95,14 @@ class EngineGate:
         if event.engine in self._missing:
             because = "" if event.available else event.reason or f"{event.engine} is missing"
             self._missing[event.engine] = because
+
+    def _on_call(self, event: EngineCalled) -> None:
+        if event.engine not in self._full_until:
+            return
+        if event.is_overload:
+            self._full_until[event.engine] = self._clock.monotonic() + _FULL_S
+        elif not event.error:
+            self._full_until[event.engine] = float("-inf")
 
     def _on_breaker(self, event: BreakerChanged) -> None:
         if (circuits := self._circuits.get(event.engine)) is None:
@@ -101,9 +133,9 @@ class FailureStreakPolicy:
 class FailureStreakGate:
     """Closed after jobs in a row that engines failed at; then open for one job, which decides how it goes on.
 
-    A failed job counts where an engine failed at a call while it ran: what is refused for its own faults, or for a
-    full engine, says nothing of the machine. Any job that is done opens the gate. Jobs that were claimed at the same
-    moment as the one that is let through run as well.
+    A failed job counts where an engine failed at a call while it ran: what rules or engines refuse for its own faults,
+    or for a full engine, says nothing of the machine. Any job that is done opens the gate. Jobs that were claimed at
+    the same moment as the one that is let through run as well.
     """
 
     hold = Hold.FAILURES
@@ -138,7 +170,7 @@ class FailureStreakGate:
         }
 
     def _on_call(self, event: EngineCalled) -> None:
-        if event.error and not event.is_overload:
+        if event.error and not event.is_overload and not event.is_refusal:
             self._failed_at = self._clock.monotonic()
 
     def _on_claimed(self, event: JobClaimed) -> None:

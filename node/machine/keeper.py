@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,7 +15,7 @@ from node.domain.model_names import full_name
 from node.machine.catalogue import CataloguePolicy, ModelCatalogue
 from node.machine.model_use import ModelUse
 from node.machine.puller import ModelPuller, PullPolicy
-from node.machine.relief import Pressure, to_unload
+from node.machine.relief import Pressure, size_in, to_unload
 from node.machine.sample import MachineSample
 from node.ports.clock import Clock, Random
 from node.ports.events import EventSink
@@ -35,11 +36,11 @@ class KeeperPolicy:
 
     ``preload`` are loaded at the start and stay; with ``catalogue.pulls`` those that are missing are fetched. Above
     ``memory_threshold``, a share of memory, models that were not used for ``idle_s`` are unloaded until the share is
-    ``hysteresis`` below it. A preloaded model that had to go comes back after ``reload_s`` at the earliest, and only
-    where it fits below the threshold; one that could not be loaded is tried again after as long. The engine is asked
-    every ``refresh_s``, a tenth more or less, one that did not answer after ``retry_s``, and memory is judged every
-    ``check_s``. A load or unload may take
-    ``move_s``.
+    ``hysteresis`` below it; preloaded ones only where all else by itself takes more than that share, and while it does
+    they are not loaded either. One that had to go comes back after ``reload_s`` at the earliest, and only where there is
+    room for it; one that could not be loaded is tried again after as long. The engine is asked every ``refresh_s``, a
+    tenth more or less, one that did not answer after ``retry_s``, and memory is judged every ``check_s``. A load or
+    unload may take ``move_s``.
     """
 
     preload: tuple[str, ...] = ()
@@ -86,8 +87,8 @@ class ModelKeeper:
         self._preload = {full_name(model): model for model in policy.preload}
         self._kept: set[str] = set()
         self._not_before: dict[str, float] = {}
-        self._preloading = False
-        self._relieved_at = float("-inf")
+        self._moving = False
+        self._relieved_at = self._refused_at = float("-inf")
         self._told: set[str] = set()
         self._bell = Bell()
         self._catalogue.on_engine(self._bell.ring)
@@ -140,8 +141,20 @@ class ModelKeeper:
             await self._puller.pull(model)
             await self._catalogue.refresh()
 
+    async def lacks(self, model: str) -> bool:
+        """Whether the engine, which is asked anew, has lost this model, and it is one to be fetched."""
+        # Whoever asks is not to wait for an engine that does not answer.
+        if not (self._catalogue.is_fresh and self._catalogue.may_pull(model)):
+            return False
+        return await self._catalogue.refresh() and not self._catalogue.has(model)
+
     async def run(self, stop: Signal) -> None:
         """Keep watch until ``stop``. Then downloads and loads under way are ended, so stop it after the jobs."""
+        if not self._library.manages and (self._preload or self._policy.catalogue.pulls):
+            text = (
+                f"{self.engine} loads and fetches no models when asked: models.preload and models.pull do not reach it"
+            )
+            self._events.emit(Notice(TOPIC, text, is_trouble=True))
         self._tasks.start(self._watch(), name=f"{self.engine}: models")
         try:
             await stop.wait()
@@ -160,8 +173,7 @@ class ModelKeeper:
         refresh_at = self._clock.monotonic()
         while True:
             if self._clock.monotonic() >= refresh_at:
-                answered = await self._catalogue.refresh()
-                self._use.forget_all_but(self._catalogue.stored)
+                answered = await self._refresh()
                 refresh_at = self._clock.monotonic() + self._refresh_in(answered=answered)
             self._catalogue.review()
             if self._library.manages and self._catalogue.is_fresh:
@@ -169,13 +181,28 @@ class ModelKeeper:
             if await self._bell.wait(min(self._policy.check_s, max(0.0, refresh_at - self._clock.monotonic()))):
                 refresh_at = self._clock.monotonic()
 
+    async def _refresh(self) -> bool:
+        was_missing = self._catalogue.is_missing
+        answered = await self._catalogue.refresh()
+        self._use.forget_all_but(self._catalogue.stored)
+        if answered and was_missing:
+            # It was started anew, as a rule: what failed while it went may go well, and its memory is free.
+            self._not_before.clear()
+        return answered
+
     def _refresh_in(self, *, answered: bool) -> float:
         delay = self._policy.refresh_s * self._random.uniform(0.9, 1.1)
         return delay if answered else min(delay, self._policy.retry_s)
 
     def _on_call(self, event: EngineCalled) -> None:
-        if event.engine == self.engine:
-            self._use.used(event.model)
+        if event.engine != self.engine:
+            return
+        self._use.used(event.model)
+        now = self._clock.monotonic()
+        if event.is_refusal and now >= self._refused_at + self._policy.retry_s:
+            # Somebody may have removed the model.
+            self._refused_at = now
+            self._bell.ring()
 
     def _pull_failed(self, model: str) -> None:
         self._catalogue.withdraw(model, self._policy.pull.retry_s)
@@ -184,11 +211,11 @@ class ModelKeeper:
         return self._library.manages and self._policy.catalogue.pulls and full_name(model) in self._preload
 
     async def _look_at_memory(self) -> None:
-        """Preload what is due, or make room where memory is short: never both at a time."""
+        """Make room where memory is short, or preload what is due: never both at a time, and apart from this watch."""
         sample = self._latest()
         pressure = None if sample is None else Pressure.of(sample)
         short = pressure is not None and pressure.used_ratio > self._policy.memory_threshold
-        if not short and not self._preload:
+        if self._moving or (not short and not self._preload):
             return
         try:
             async with asyncio.timeout(self._policy.catalogue.ask_s):
@@ -196,32 +223,44 @@ class ModelKeeper:
         except (ExecutorError, TimeoutError):
             # The next listing tells whether the engine is there.
             return
-        if pressure is not None and short:
-            await self._make_room(pressure, loaded)
-        elif not self._preloading and (due := self._due_to_preload(loaded, pressure)):
-            self._preloading = True
-            self._tasks.start(self._preload_all(due), name=f"{self.engine}: preload", on_done=self._preloaded)
+        crowded = pressure is not None and self._is_crowded(pressure, loaded)
+        there = {full_name(model.name) for model in loaded}
+        due = self._due_to_preload(there, pressure)
+        if pressure is not None and short and (chosen := self._to_unload(loaded, pressure, crowded=crowded)):
+            self._move_apart("unload", self._unload_all(chosen, is_vram=pressure.is_vram))
+            return
+        fitting = tuple(key for key in due if key in there or not (crowded or self._lacks_room(key, pressure)))
+        self._tell_waiting(key for key in due if key not in fitting)
+        if fitting:
+            self._move_apart("preload", self._preload_all(fitting))
 
-    def _preloaded(self) -> None:
-        self._preloading = False
+    def _move_apart(self, action: str, moving: Coroutine[Any, Any, None]) -> None:
+        self._moving = True
+        self._tasks.start(moving, name=f"{self.engine}: {action}", on_done=self._moved)
 
-    def _due_to_preload(self, loaded: tuple[LoadedModel, ...], pressure: Pressure | None) -> tuple[str, ...]:
-        there = {full_name(model.name): model for model in loaded}
+    def _moved(self) -> None:
+        self._moving = False
+
+    def _is_crowded(self, pressure: Pressure, loaded: tuple[LoadedModel, ...]) -> bool:
+        """Whether memory would be short without the preloaded models, too."""
+        kept = (model for model in loaded if full_name(model.name) in self._preload)
+        size = sum(size_in(model, is_vram=pressure.is_vram) or 0 for model in kept)
+        return pressure.without(size).used_ratio > self._policy.memory_threshold
+
+    def _due_to_preload(self, there: AbstractSet[str], pressure: Pressure | None) -> tuple[str, ...]:
         # What is no longer in memory is kept no more: the engine was started anew, or somebody unloaded it.
-        self._kept &= there.keys()
+        self._kept &= there
         now = self._clock.monotonic()
         due = [key for key in self._preload if key not in self._kept and self._not_before.get(key, now) <= now]
         if pressure is None:
             # Nothing is fetched before the disk was looked at: such a try would be for nothing.
             due = [key for key in due if self._catalogue.has(key)]
-        return tuple(key for key in due if key in there or self._fits(key, pressure))
+        return tuple(due)
 
-    def _fits(self, key: str, pressure: Pressure | None) -> bool:
-        """Whether a model that had to go would not have to go again at once, judged by its size when it went."""
+    def _lacks_room(self, key: str, pressure: Pressure | None) -> bool:
+        """Whether there is no room for a model that had to go, judged by its size when it went."""
         size = self._use.size(key)
-        if size is None or pressure is None:
-            return True
-        return pressure.bytes_above(self._policy.memory_threshold) + size <= 0
+        return size is not None and pressure is not None and pressure.bytes_above(1.0) + size > 0
 
     async def _preload_all(self, keys: tuple[str, ...]) -> None:
         for key in keys:
@@ -235,42 +274,57 @@ class ModelKeeper:
             if await self._move("load", model):
                 self._kept.add(key)
                 self._use.used(model)
-                del self._not_before[key]
+                self._not_before.pop(key, None)
+            else:
+                # The engine may have gone meanwhile.
+                self._bell.ring()
 
     def _tell_missing(self, model: str, error: ExecutorError) -> None:
         remedy = f"have {self.engine} fetch it, or allow that with models.pull"
-        text = f"{model} is to be preloaded: {error}" + (f"; {remedy}" if isinstance(error, Declined) else "")
+        self._tell_once(f"{model} is to be preloaded: {error}" + (f"; {remedy}" if isinstance(error, Declined) else ""))
+
+    def _tell_waiting(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self._tell_once(
+                f"{self._preload[key]} is to be preloaded, and waits for memory; see models.memory_threshold"
+            )
+
+    def _tell_once(self, text: str) -> None:
         if text not in self._told:
             self._told.add(text)
-            self._events.emit(Notice(TOPIC, text))
+            self._events.emit(Notice(TOPIC, text, is_trouble=True))
 
-    async def _make_room(self, pressure: Pressure, loaded: tuple[LoadedModel, ...]) -> None:
-        """Unload what it takes, and no more until a later sample shows what that brought."""
+    def _to_unload(
+        self, loaded: tuple[LoadedModel, ...], pressure: Pressure, *, crowded: bool
+    ) -> tuple[LoadedModel, ...]:
+        """What it takes, and no more until a later sample shows what that brought."""
         if pressure.taken_at < self._relieved_at + _SETTLE_S:
-            return
-        chosen = to_unload(
-            self._to_choose_from(loaded),
+            return ()
+        return to_unload(
+            self._to_choose_from(loaded, crowded=crowded),
             pressure.bytes_above(self._policy.memory_threshold - self._policy.hysteresis),
             is_vram=pressure.is_vram,
             is_idle=lambda key: self._use.is_idle(key, self._policy.idle_s),
             preloaded=self._preload.keys(),
             last_used=self._use.last_used,
         )
+
+    def _to_choose_from(self, loaded: tuple[LoadedModel, ...], *, crowded: bool) -> tuple[LoadedModel, ...]:
+        """Those that are not preloaded; all, where that does not help and none of them will soon be idle for long enough."""
+        others = tuple(model for model in loaded if full_name(model.name) not in self._preload)
+        keys = [full_name(model.name) for model in others]
+        waits = any(not self._use.runs(key) and not self._use.is_idle(key, self._policy.idle_s) for key in keys)
+        return loaded if crowded and not waits else others
+
+    async def _unload_all(self, chosen: tuple[LoadedModel, ...], *, is_vram: bool) -> None:
         for model in chosen:
             key = full_name(model.name)
             # An unload takes its time, and a job may have come for the next one meanwhile.
             if self._use.is_idle(key, self._policy.idle_s) and await self._move("unload", model.name):
                 self._kept.discard(key)
                 self._not_before[key] = self._clock.monotonic() + self._policy.reload_s
-                self._use.note_size(key, model.vram_bytes if pressure.is_vram else model.bytes)
+                self._use.note_size(key, size_in(model, is_vram=is_vram))
             self._relieved_at = self._clock.monotonic()
-
-    def _to_choose_from(self, loaded: tuple[LoadedModel, ...]) -> tuple[LoadedModel, ...]:
-        """All of these, or those that are not preloaded while one of them will soon be idle for long enough."""
-        others = tuple(model for model in loaded if full_name(model.name) not in self._preload)
-        keys = [full_name(model.name) for model in others]
-        waits = any(not self._use.runs(key) and not self._use.is_idle(key, self._policy.idle_s) for key in keys)
-        return others if waits else loaded
 
     async def _move(self, action: str, model: str) -> bool:
         """Load or unload a model, and tell what came of it."""

@@ -33,6 +33,10 @@ class LoopLag:
         self._forget()
         return max([lag for _, lag in self._lags] + [self._overdue_s()])
 
+    def worst_since_s(self, since: float) -> float:
+        """The worst that was measured after this time of the clock, in the window at most."""
+        return max([lag for at, lag in self._lags if at >= since] + [self._overdue_s()])
+
     async def run(self, stop: Signal) -> None:
         """Measure until ``stop``."""
         try:

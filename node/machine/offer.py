@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from node.domain.identity import NodeSpec
@@ -39,9 +40,10 @@ class EngineOffer:
         return end
 
     async def refresh(self) -> None:
-        """Ask the engines, one after the other, so that there is an offer before the first node starts."""
-        for catalogue in self._catalogues.values():
-            await catalogue.refresh()
+        """Ask all engines at once, so that there is an offer before the first node starts."""
+        loop, catalogues = asyncio.get_running_loop(), self._catalogues.values()
+        asking = [loop.create_task(each.refresh(), name=f"models of {each.engine}") for each in catalogues]
+        await asyncio.gather(*asking)
 
     def _all(self) -> tuple[str, ...]:
         return tuple(sorted({name for catalogue in self._catalogues.values() for name in catalogue.offered()}))

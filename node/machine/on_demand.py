@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from node.domain.errors import Declined
 from node.domain.jobs import Payload
 from node.domain.results import Output
 from node.machine.keeper import ModelKeeper
@@ -29,6 +30,13 @@ class OnDemand:
         with self._keeper.using(payload.model):
             if self._keeper.catalogue.may_pull(payload.model):
                 await self._keeper.ensure(payload.model)
+            try:
+                return await self._executor.execute(payload, partials)
+            except Declined:
+                # Somebody may have removed it since the engine was last asked what it has.
+                if not await self._keeper.lacks(payload.model):
+                    raise
+            await self._keeper.ensure(payload.model)
             return await self._executor.execute(payload, partials)
 
     async def aclose(self) -> None:

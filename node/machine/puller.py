@@ -86,22 +86,23 @@ class ModelPuller:
             self._tasks.start(self._fly(model, flight), name=f"pull {model}", on_done=lambda: self._land(key))
         await flight.done.wait()
         if flight.error:
-            raise EngineFailed(f"{model} could not be fetched: {flight.error}")
+            raise EngineFailed(f"{model} could not be fetched: {flight.error}", told=_told(model))
 
     def _raise_if_failed_lately(self, model: str) -> None:
         again_at, reason = self._failed.get(full_name(model), (0.0, ""))
         if reason and self._clock.monotonic() < again_at:
-            raise EngineFailed(f"{model} could not be fetched: {reason}")
+            raise EngineFailed(f"{model} could not be fetched: {reason}", told=_told(model))
 
     def _check_disk(self, model: str) -> None:
         sample = self._latest()
         if sample is None or sample.disk_free_bytes is None:
-            raise EngineFailed(f"{model} is not fetched: the free space on the disk is not known")
+            raise EngineFailed(f"{model} is not fetched: the free space on the disk is not known", told=_told(model))
         free, least = sample.disk_free_bytes, self._policy.min_free_bytes
         if free < least:
             raise EngineFailed(
                 f"{model} is not fetched: the disk has {free / _GB:.1f} GB left, and {least / _GB:.1f} GB are asked for;"
-                " remove models that are not needed"
+                " remove models that are not needed",
+                told=_told(model),
             )
 
     async def _fly(self, model: str, flight: _Flight) -> None:
@@ -142,3 +143,7 @@ class ModelPuller:
         if free is not None and missing_bytes > free:
             flight.error = f"it needs {missing_bytes / _GB:.1f} GB more, and the disk has {free / _GB:.1f} GB left"
             flight.interrupt.trigger_in(0)
+
+
+def _told(model: str) -> str:
+    return f"{model} could not be fetched"

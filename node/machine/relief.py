@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from node.domain.model_names import full_name
 from node.machine.gpu import vram_used_ratio
@@ -32,6 +32,10 @@ class Pressure:
         own = [gpu for gpu in sample.gpus if gpu.vram_used_bytes is not None and not gpu.shares_ram]
         return cls(sample.gpus_taken_at, ratio, sum(gpu.vram_total_bytes or 0 for gpu in own), is_vram=True)
 
+    def without(self, size: int) -> Pressure:
+        """What it would be if so many bytes were not used."""
+        return replace(self, used_ratio=self.used_ratio - size / self.total_bytes) if self.total_bytes else self
+
     def bytes_above(self, ratio: float) -> float:
         """What must be given up to come down to this share; 0 or less where nothing must."""
         return (self.used_ratio - ratio) * self.total_bytes
@@ -53,7 +57,7 @@ def to_unload(
     with those the callables are asked.
     """
     candidates = sorted(
-        (model for model in loaded if is_idle(full_name(model.name)) and _size(model, is_vram=is_vram) != 0),
+        (model for model in loaded if is_idle(full_name(model.name)) and size_in(model, is_vram=is_vram) != 0),
         key=lambda model: (full_name(model.name) in preloaded, last_used(full_name(model.name))),
     )
     chosen: list[LoadedModel] = []
@@ -62,19 +66,19 @@ def to_unload(
         if missing <= 0:
             break
         chosen.append(model)
-        size = _size(model, is_vram=is_vram)
+        size = size_in(model, is_vram=is_vram)
         if size is None:
             return tuple(chosen)
         missing -= size
     spare = -missing
     for model in reversed(chosen[:-1]):
-        size = _size(model, is_vram=is_vram) or 0
+        size = size_in(model, is_vram=is_vram) or 0
         if size <= spare:
             chosen.remove(model)
             spare -= size
     return tuple(chosen)
 
 
-def _size(model: LoadedModel, *, is_vram: bool) -> int | None:
-    """What giving it up frees, of the memory that is short."""
+def size_in(model: LoadedModel, *, is_vram: bool) -> int | None:
+    """What the model takes of the memory that is meant: what giving it up frees. None where that is not known."""
     return model.vram_bytes if is_vram else model.bytes

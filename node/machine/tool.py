@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from node.domain.errors import NodeError
+from node.runtime.child_environment import without_secrets
 
 TIMEOUT_S: Final = 5.0
 """How long a program may take."""
@@ -63,6 +64,7 @@ class Tool:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
+                env=without_secrets(os.environ),
             )
         except OSError as error:
             raise ToolFailed(f"{self.name} did not start: {error.strerror}") from error

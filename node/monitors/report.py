@@ -19,9 +19,13 @@ def report_line(fleet: FleetView) -> str:
     present = ", ".join(
         f"{fleet.by_presence[presence]} {presence.value}" for presence in Presence if fleet.by_presence[presence]
     )
+    return f"{fleet.total} nodes: {present or 'none'} | {figures_line(fleet)}"
+
+
+def figures_line(fleet: FleetView) -> str:
+    """The same line without what nodes do at the moment."""
     jobs = fleet.jobs
     parts = [
-        f"{fleet.total} nodes: {present or 'none'}",
         f"jobs {jobs.answered}/{jobs.received} ({jobs.succeeded} ok, {jobs.failed} failed), {fleet.jobs_per_s:.1f}/s",
         f"polls {fleet.polls} ({fleet.polls_failed} failed), {fleet.polls_per_s:.1f}/s",
         _latency("poll", fleet.poll),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Generic, TypeVar
 
 from node.runtime.interrupt import Interrupt, Interrupted
@@ -71,8 +71,8 @@ class Backlog(Generic[T]):
         else:
             await self._ended.wait(seconds)
 
-    async def emptied_by(self, work: Awaitable[None], stop: Signal, within_s: float) -> None:
-        """Await ``work``, which takes until `wait` says False; it has ``within_s`` more once ``stop`` is set.
+    async def emptied_by(self, work: Awaitable[None], stop: Signal, left_s: Callable[[], float]) -> None:
+        """Await ``work``, which takes until `wait` says False; it has ``left_s`` more once ``stop`` is set.
 
         What is left then is dropped.
         """
@@ -82,7 +82,7 @@ class Backlog(Generic[T]):
             await stop.wait()
             self._ended.set()
             self._bell.ring()
-            interrupt.trigger_in(within_s)
+            interrupt.trigger_in(left_s())
 
         ender = asyncio.get_running_loop().create_task(end(), name="end of a backlog")
         try:

@@ -11,11 +11,11 @@ from node.observability.model_names import ModelNames
 
 
 class EngineMetrics:
-    """Counts what engines do. Models beyond the first few share the label "other"."""
+    """Counts what engines do. Models beyond the first few, and those that no engine has, share the label "other"."""
 
     def __init__(self, made: Families, models: ModelNames) -> None:
         self._models = models
-        self._circuits: dict[tuple[str, str], str] = {}
+        self._circuits: dict[tuple[str, str], tuple[str, str]] = {}
         self.available: Final = made.gauge("engine_available", "1 while an engine can be reached.", "engine")
         self.requests: Final = made.counter(
             "engine_requests", "Requests to engines by what came of them.", "engine", "model", "outcome"
@@ -43,6 +43,12 @@ class EngineMetrics:
         self.output_tokens: Final = made.counter(
             "engine_output_tokens", "Tokens that engines made, where they tell.", "engine", "model"
         )
+        self.finishes: Final = made.counter(
+            "engine_finishes",
+            "Answers of engines by why they ended: stop, length, other or unknown.",
+            "engine",
+            "reason",
+        )
         self.breakers: Final = made.gauge(
             "breaker_state", "1 for the state a model's circuit is in, 0 for others.", "engine", "model", "state"
         )
@@ -56,6 +62,7 @@ class EngineMetrics:
     def handlers(self) -> Mapping[type[Any], Callable[[Any], object]]:
         """See `node.observability.bus.Subscriber`."""
         return {
+            ev.ModelsAnnounced: lambda event: self._models.offer(event.models),
             ev.EngineChanged: lambda event: self.available.labels(event.engine).set(event.available),
             ev.EngineCalled: self._on_called,
             ev.BreakerChanged: self._on_breaker,
@@ -65,7 +72,7 @@ class EngineMetrics:
         }
 
     def _on_called(self, event: ev.EngineCalled) -> None:
-        model, outcome = self._models.label(event.model), _outcome(event)
+        model, outcome = self._models.label(event.model, works=not event.error), _outcome(event)
         self.requests.labels(event.engine, model, outcome).inc()
         self.duration.labels(event.engine, outcome).observe(event.took_s)
         if event.first_token_s is not None:
@@ -73,6 +80,8 @@ class EngineMetrics:
             writing_s = event.took_s - event.first_token_s
             if event.output_tokens and not event.error and writing_s > 0:
                 self.speed.labels(event.engine, model).observe(event.output_tokens / writing_s)
+        if event.first_token_s is not None and not event.error:
+            self.finishes.labels(event.engine, _finish(event)).inc()
         if event.prompt_tokens:
             self.prompt_tokens.labels(event.engine, model).inc(event.prompt_tokens)
         if event.output_tokens:
@@ -80,13 +89,14 @@ class EngineMetrics:
 
     def _on_breaker(self, event: ev.BreakerChanged) -> None:
         circuit, model = (event.engine, event.model), self._models.label(event.model)
+        now = (model, event.state)
         before = self._circuits.get(circuit)
-        if before == event.state:
+        if before == now:
             return
         if before is not None:
-            self.breakers.labels(event.engine, model, before).dec()
-        self.breakers.labels(event.engine, model, event.state).inc()
-        self._circuits[circuit] = event.state
+            self.breakers.labels(event.engine, *before).dec()
+        self.breakers.labels(event.engine, *now).inc()
+        self._circuits[circuit] = now
         if event.state == "open":
             self.breaker_openings.labels(event.engine, model).inc()
 
@@ -119,7 +129,7 @@ class ModelMetrics:
 
     def _on_moved(self, event: ev.ModelMoved) -> None:
         outcome = "error" if event.error else "success"
-        model = self._models.label(event.model)
+        model = self._models.label(event.model, works=not event.error)
         self.changes.labels(event.engine, model, event.action, outcome).inc()
         self.change_duration.labels(event.engine, event.action).observe(event.took_s)
 
@@ -133,4 +143,16 @@ class ModelMetrics:
 def _outcome(event: ev.EngineCalled) -> str:
     if not event.error:
         return "success"
-    return "overload" if event.is_overload else "error"
+    if event.is_overload:
+        return "overload"
+    return "refusal" if event.is_refusal else "error"
+
+
+def _finish(event: ev.EngineCalled) -> str:
+    match event.finish_reason:
+        case None:
+            return "unknown"
+        case "stop" | "length":
+            return event.finish_reason
+        case _:
+            return "other"

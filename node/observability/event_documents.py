@@ -40,6 +40,7 @@ def _finished(event: ev.JobEnded) -> Document:
         "prompt_tokens": event.prompt_tokens,
         "output_tokens": event.output_tokens,
         "first_token_s": event.first_token_s,
+        "finish_reason": event.finish_reason,
         "error": event.error,
     }
 
@@ -108,8 +109,7 @@ class Documents:
         key = getattr(event, "key", None)
         if isinstance(key, JobKey):
             head |= {"job": key.job, "source": key.source}
-        fields = {name: redacted(value, self._redact) for name, value in form.fields(event).items()}
-        return head | fields
+        return {name: redacted(value, self._redact) for name, value in (head | form.fields(event)).items()}
 
 
 def is_trouble(event: ev.Event) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -42,10 +43,10 @@ class KafkaPolicy:
     mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
     queue: int = 10_000
     """Events that wait at most; beyond, the oldest are dropped."""
-    request_s: float = 5.0
+    request_s: float = 3.0
     """Time for the brokers to take a message."""
-    flush_s: float = 5.0
-    """Time at the end for what still waits; closing takes up to ``request_s`` more."""
+    flush_s: float = 3.0
+    """Time at the end for what still waits; what is under way by then has its ``request_s``."""
     back_off: BackOff = field(default_factory=lambda: BackOff(base_s=1.0, cap_s=30.0))
 
 
@@ -106,10 +107,13 @@ class KafkaStream:
         """See `node.observability.bus.Subscriber`."""
         return dict.fromkeys(FORMS, self._on_event)
 
-    async def run(self, stop: Signal) -> None:
-        """Send until ``stop`` is set, then what waits, for ``flush_s`` at most; what is left is dropped, and told."""
+    async def run(self, stop: Signal, left_s: Callable[[], float] = lambda: math.inf) -> None:
+        """Send until ``stop`` is set, then what waits, for ``flush_s`` and ``left_s`` at most.
+
+        What is left is dropped, and told.
+        """
         try:
-            await self._backlog.emptied_by(self._send_all(), stop, self._policy.flush_s)
+            await self._backlog.emptied_by(self._send_all(), stop, lambda: min(self._policy.flush_s, left_s()))
         finally:
             await self._close()
         if self.dropped:
@@ -188,7 +192,9 @@ class KafkaStream:
     async def _rest_after(self, error: Exception) -> None:
         self._failures += 1
         if self._failures == 1:
-            self._tell(f"Kafka does not take events ({type(error).__name__}): up to {self._policy.queue} wait")
+            self._tell(
+                f"Kafka does not take events ({type(error).__name__}): up to {self._policy.queue} wait", is_trouble=True
+            )
         await self._backlog.rest(self._policy.back_off.draw(self._failures, self._random))
 
     async def _close(self) -> None:
@@ -196,8 +202,8 @@ class KafkaStream:
             producer, self._producer = self._producer, None
             await producer.stop()
 
-    def _tell(self, text: str) -> None:
-        self._events.emit(Notice("events", text))
+    def _tell(self, text: str, *, is_trouble: bool = False) -> None:
+        self._events.emit(Notice("events", text, is_trouble=is_trouble))
 
 
 def _error_of(future: asyncio.Future[object]) -> Exception | None:

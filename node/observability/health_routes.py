@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+import math
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -19,6 +21,8 @@ from node.ports.control import Control, StatusSource
 
 _HEADERS: Final = {"cache-control": "no-store"}
 _BEARER: Final = b"bearer "
+_FRESH_S: Final = 0.25
+"""How long metrics are told again as they were: writing them takes milliseconds of the loop's time."""
 
 
 class HealthRoutes:
@@ -47,6 +51,8 @@ class HealthRoutes:
         self._token = token
         self._lag_s = lag_s
         self._redact = redact
+        self._metrics_told = b""
+        self._metrics_at = -math.inf
 
     def app(self) -> Starlette:
         """The application."""
@@ -85,7 +91,10 @@ class HealthRoutes:
         return self._reply({**status_document(self._status.status()), "checks": checks_document(self._status.checks())})
 
     async def _exposition(self, _request: Request) -> Response:
-        return Response(self._metrics(), headers={**_HEADERS, "content-type": CONTENT_TYPE_LATEST})
+        now = asyncio.get_running_loop().time()
+        if now - self._metrics_at >= _FRESH_S:
+            self._metrics_told, self._metrics_at = self._metrics(), now
+        return Response(self._metrics_told, headers={**_HEADERS, "content-type": CONTENT_TYPE_LATEST})
 
     async def _pause(self, request: Request) -> Response:
         return self._steer(request, self._control.pause, 200)

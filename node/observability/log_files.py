@@ -120,11 +120,10 @@ def _for_owner(path: str, flags: int) -> int:
 
 
 class ConsoleStream(StreamHandler):
-    """A terminal or pipe, for lines from ``level`` on; when nobody reads it any more, lines are lost and no more."""
+    """A terminal or pipe, for lines that are meant for it; when nobody reads it any more, lines are lost and no more."""
 
-    def __init__(self, stream: TextIO, level: int, last_resort: LastResort) -> None:
+    def __init__(self, stream: TextIO, last_resort: LastResort) -> None:
         super().__init__(stream)
-        self.setLevel(level)
         self._troubles = _Troubles("on the console", last_resort)
 
     def filter(self, record: logging.LogRecord) -> bool:

@@ -69,7 +69,7 @@ class LogSubscriber:
                 return
             if held:
                 self._tell(kind, held)
-        self._loggers[entry.topic].log(entry.level, entry.event, **entry.fields)
+        self._loggers[entry.topic].log(entry.level, entry.event, notable=entry.notable, **entry.fields)
 
     def _tell(self, kind: _Kind, count: int) -> None:
         level, topic, event = kind

@@ -16,12 +16,16 @@ DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logg
 
 
 class Entry(NamedTuple):
-    """A line to be: ``event`` is one of few fixed phrases, what varies is in ``fields``."""
+    """A line to be: ``event`` is one of few fixed phrases, what varies is in ``fields``.
+
+    One that is ``notable`` tells whoever runs a single node what it does, be it trouble or not.
+    """
 
     level: int
     topic: Topic
     event: str
     fields: dict[str, object]
+    notable: bool = False
 
 
 class Wording(NamedTuple):
@@ -52,7 +56,7 @@ def _life_changed(event: ev.LifeChanged) -> Entry:
     fields: dict[str, object] = {"node": event.node, "input": event.input.value, "before": event.before.value}
     if event.reason:
         fields["reason"] = event.reason
-    return Entry(level, Topic.NODES, f"node {event.after.value}", fields)
+    return Entry(level, Topic.NODES, f"node {event.after.value}", fields, notable=True)
 
 
 def _session_changed(event: ev.SessionChanged) -> Entry:
@@ -134,6 +138,16 @@ def _result_lost(event: ev.ResultLost) -> Entry:
     return Entry(ERROR, Topic.NODES, "result lost", {**_job(event.key), "reason": event.reason})
 
 
+def _job_profiled(event: ev.JobProfiled) -> Entry:
+    fields: dict[str, object] = {**_job(event.key), "model": event.model}
+    fields |= {f"{name.removesuffix('_s')}_ms": _ms(seconds) for name, seconds in event.phases._asdict().items()}
+    fields |= {"engine_calls": event.engine_calls, "cpu_ms": _ms(event.cpu_s), "loop_lag_ms": _ms(event.loop_lag_s)}
+    fields["trace"] = f"{event.trace.trace_id:032x}"
+    if event.error:
+        fields["error"] = event.error
+    return Entry(INFO, Topic.NODES, "job profiled", fields)
+
+
 def _points_checked(event: ev.PointsChecked) -> Entry:
     fields: dict[str, object] = {"node": event.node, "points": event.points.points, "raw": event.points.raw}
     return Entry(INFO, Topic.POINTS, "points", fields)
@@ -145,7 +159,7 @@ def _models_announced(event: ev.ModelsAnnounced) -> Entry:
 
 def _auth_health_changed(event: ev.AuthHealthChanged) -> Entry:
     level = INFO if event.state == "closed" else WARNING
-    return Entry(level, Topic.GENERAL, f"auth circuit {event.state}", {"reason": event.reason})
+    return Entry(level, Topic.GENERAL, f"auth circuit {event.state}", {"reason": event.reason}, notable=True)
 
 
 def _proxy_checked(event: ev.ProxyChecked) -> Entry:
@@ -162,20 +176,22 @@ def _proxy_assigned(event: ev.ProxyAssigned) -> Entry:
 def _engine_changed(event: ev.EngineChanged) -> Entry:
     fields: dict[str, object] = {"engine": event.engine, "reason": event.reason}
     if event.available:
-        return Entry(INFO, Topic.GENERAL, "engine available", fields)
+        return Entry(INFO, Topic.GENERAL, "engine available", fields, notable=True)
     return Entry(WARNING, Topic.GENERAL, "engine missing", fields)
 
 
 def _engine_called(event: ev.EngineCalled) -> Entry:
     fields: dict[str, object] = {"engine": event.engine, "model": event.model, "took_ms": _ms(event.took_s)}
     if event.error:
-        return Entry(WARNING, Topic.ENGINE_REQUESTS, "engine failed", {**fields, "error": event.error})
+        said = "engine refused" if event.is_refusal else "engine full" if event.is_overload else "engine failed"
+        return Entry(WARNING, Topic.ENGINE_REQUESTS, said, {**fields, "error": event.error})
     return Entry(INFO, Topic.ENGINE_REQUESTS, "engine answered", {**fields, "output_tokens": event.output_tokens})
 
 
 def _breaker_changed(event: ev.BreakerChanged) -> Entry:
     fields: dict[str, object] = {"engine": event.engine, "model": event.model, "reason": event.reason}
-    return Entry(INFO if event.state == "closed" else WARNING, Topic.GENERAL, f"breaker {event.state}", fields)
+    level = INFO if event.state == "closed" else WARNING
+    return Entry(level, Topic.GENERAL, f"breaker {event.state}", fields, notable=True)
 
 
 def _fell_back(event: ev.FellBack) -> Entry:
@@ -201,9 +217,10 @@ def _model_pulling(event: ev.ModelPulling) -> Entry:
 
 def _notice(event: ev.Notice) -> Entry:
     fields: dict[str, object] = {"about": event.topic, "text": event.text}
+    level = WARNING if event.is_trouble else INFO
     if event.node is None:
-        return Entry(INFO, Topic.GENERAL, "notice", fields)
-    return Entry(INFO, Topic.NODES, "notice", {"node": event.node, **fields})
+        return Entry(level, Topic.GENERAL, "notice", fields, notable=True)
+    return Entry(level, Topic.NODES, "notice", {"node": event.node, **fields}, notable=True)
 
 
 def _crash(event: ev.Crash) -> Entry:
@@ -231,6 +248,7 @@ WORDINGS: Final[Mapping[type[Any], Wording]] = MappingProxyType(
         ev.ResultBuried: Wording(ERROR, _result_buried),
         ev.ResultUnsafe: Wording(ERROR, _result_unsafe),
         ev.ResultLost: Wording(ERROR, _result_lost),
+        ev.JobProfiled: Wording(INFO, _job_profiled),
         ev.PointsChecked: Wording(INFO, _points_checked),
         ev.ModelsAnnounced: Wording(DEBUG, _models_announced),
         ev.AuthHealthChanged: Wording(WARNING, _auth_health_changed),
@@ -243,7 +261,7 @@ WORDINGS: Final[Mapping[type[Any], Wording]] = MappingProxyType(
         ev.RuleBroken: Wording(INFO, _rule_broken),
         ev.ModelMoved: Wording(WARNING, _model_moved),
         ev.ModelPulling: Wording(INFO, _model_pulling),
-        ev.Notice: Wording(INFO, _notice),
+        ev.Notice: Wording(WARNING, _notice),
         ev.Crash: Wording(ERROR, _crash),
     }
 )

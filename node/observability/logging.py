@@ -53,10 +53,11 @@ class LogPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ConsolePolicy:
-    """A stream for people, with the least level shown there."""
+    """A stream for people, with the least level shown there; with ``notable`` so are notable lines of every level."""
 
     stream: TextIO
     level: LevelName = "warning"
+    notable: bool = False
     colors: bool = False
 
 
@@ -94,7 +95,7 @@ class Logs:
         redactor: Redactor,
         delivery: Delivery,
         *,
-        console_style: Style | None,
+        console: ConsolePolicy | None,
         last_resort: LastResort,
     ) -> None:
         self._policy = policy
@@ -102,7 +103,8 @@ class Logs:
         self._redactor = redactor
         self._delivery = delivery
         self._file_style = json_style() if policy.json_lines else plain_style()
-        self._console_style = console_style
+        self._console = console
+        self._console_style = _console_style(policy, console)
         self._last_resort = last_resort
         self._bridge: _Bridge | None = None
         self._closed = False
@@ -131,14 +133,12 @@ class Logs:
         handlers: list[logging.Handler] = [
             TopicFile(topic, policy.folder, policy.max_bytes, policy.backups, last_resort) for topic in Topic
         ]
-        style = None
         if console is not None:
-            handlers.append(ConsoleStream(console.stream, LEVELS[console.level], last_resort))
-            style = json_style() if policy.json_lines else console_style(colors=console.colors)
+            handlers.append(ConsoleStream(console.stream, last_resort))
         delivery = Delivery(tuple(handlers), policy.queue_lines)
         if threaded:
             delivery.start()
-        return cls(policy, clock, redactor, delivery, console_style=style, last_resort=last_resort)
+        return cls(policy, clock, redactor, delivery, console=console, last_resort=last_resort)
 
     @property
     def level(self) -> int:
@@ -180,10 +180,10 @@ class Logs:
         """Write a line whose fields hold its ``topic`` (else it is general) and ``event``; for structlog's loggers.
 
         ``level`` is the standard library's number, and not compared with the policy's. ``topic`` is taken out of
-        ``fields``.
+        ``fields``, and so is ``notable``: whether a console may show the line below its own level.
         """
-        topic = fields.pop("topic", Topic.GENERAL)
-        self._put(level, topic if isinstance(topic, Topic) else Topic.GENERAL, fields)
+        topic, notable = fields.pop("topic", Topic.GENERAL), bool(fields.pop("notable", False))
+        self._put(level, topic if isinstance(topic, Topic) else Topic.GENERAL, fields, notable=notable)
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Write what is queued and close the files; lines that come later are lost. A second call does nothing.
@@ -201,22 +201,33 @@ class Logs:
         if self.dropped:
             self._last_resort(f"logs in {self._policy.folder}: {self.dropped} lines were dropped")
 
-    def _put(self, level: int, topic: Topic, fields: Fields, *, private: bool = False) -> None:
+    def _put(self, level: int, topic: Topic, fields: Fields, *, private: bool = False, notable: bool = False) -> None:
         if self._closed:
             return
         if dropped := self._delivery.dropped_to_tell():
-            self._send(logging.WARNING, Topic.GENERAL, {"event": "log lines dropped", "count": dropped}, private=False)
-        self._send(level, topic, fields, private=private)
+            told: Fields = {"event": "log lines dropped", "count": dropped}
+            self._send(logging.WARNING, Topic.GENERAL, told, shown=self._shows(logging.WARNING))
+        self._send(level, topic, fields, shown=not private and self._shows(level, notable=notable))
 
-    def _send(self, level: int, topic: Topic, fields: Fields, *, private: bool) -> None:
+    def _shows(self, level: int, *, notable: bool = False) -> bool:
+        console = self._console
+        return console is not None and (level >= LEVELS[console.level] or (notable and console.notable))
+
+    def _send(self, level: int, topic: Topic, fields: Fields, *, shown: bool) -> None:
         whole: Fields = {"timestamp": timestamp(self._clock.wall()), "level": _NAMES.get(level, "error"), **fields}
         if self._policy.worker:
             whole["worker"] = self._policy.worker
         for_file = self._redactor.redact(self._file_style(whole))
         for_console = None
-        if self._console_style is not None and not private:
+        if shown:
             for_console = self._redactor.redact(self._console_style(whole))
         self._delivery.put(Line(level, topic, for_file, for_console))
+
+
+def _console_style(policy: LogPolicy, console: ConsolePolicy | None) -> Style:
+    if policy.json_lines:
+        return json_style()
+    return console_style(colors=console is not None and console.colors)
 
 
 _NAMES: Final = {number: name for name, number in LEVELS.items()}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, TextIO
 
 MOST_HELD: Final = 65_536
@@ -16,11 +17,16 @@ class MaskedStream(io.TextIOBase):
 
     Text is masked line by line, since a secret may be written in pieces; what is left of a line is written when the
     stream is flushed. May be used from any thread.
+
+    With ``on_loss`` nothing that goes wrong with the stream is raised: the text is dropped, and the error told.
     """
 
-    def __init__(self, stream: TextIO, redact: Callable[[str], str]) -> None:
+    def __init__(
+        self, stream: TextIO, redact: Callable[[str], str], on_loss: Callable[[Exception], None] | None = None
+    ) -> None:
         self._stream = stream
         self._redact = redact
+        self._on_loss = on_loss
         self._held = ""
         self._guard = threading.RLock()
 
@@ -53,7 +59,7 @@ class MaskedStream(io.TextIOBase):
             if len(self._held) > MOST_HELD:
                 whole, newline, self._held = f"{whole}{newline}{self._held}", "", ""
             if whole or newline:
-                self._stream.write(self._redact(f"{whole}{newline}"))
+                self._put(f"{whole}{newline}")
         return len(text)
 
     def flush(self) -> None:
@@ -61,8 +67,9 @@ class MaskedStream(io.TextIOBase):
         with self._guard:
             held, self._held = self._held, ""
             if held:
-                self._stream.write(self._redact(held))
-            self._stream.flush()
+                self._put(held)
+            with self._losses_told():
+                self._stream.flush()
 
     def close(self) -> None:
         """Close the stream, too."""
@@ -70,3 +77,16 @@ class MaskedStream(io.TextIOBase):
             super().close()
         finally:
             self._stream.close()
+
+    def _put(self, text: str) -> None:
+        with self._losses_told():
+            self._stream.write(self._redact(text))
+
+    @contextlib.contextmanager
+    def _losses_told(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            if self._on_loss is None:
+                raise
+            self._on_loss(error)

@@ -8,6 +8,7 @@ for, such as slots and memory, is in `live_metrics`.
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Info, generate_latest
@@ -15,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from node import __version__
 from node.observability.engine_metrics import EngineMetrics
-from node.observability.metric_families import PREFIX, SLOW_S, Families
+from node.observability.metric_families import ANY_S, PREFIX, SLOW_S, Families
 from node.observability.model_names import ModelNames
 
 
@@ -23,15 +24,23 @@ class Metrics:
     """All metrics, in a registry of their own; each name begins with ``llm_node_``, and times are in seconds.
 
     With ``per_node`` the last three have a series for each node that did something: for small fleets. Only the first
-    ``max_models`` models have labels of their own. ``worker`` is the process' name, told where it is not empty.
+    ``max_models`` models have labels of their own, which pass through ``redact``. ``worker`` is the process' name,
+    told where it is not empty.
     """
 
-    def __init__(self, *, per_node: bool = False, max_models: int = 20, worker: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        per_node: bool = False,
+        max_models: int = 20,
+        worker: str = "",
+        redact: Callable[[str], str] = str,
+    ) -> None:
         self.per_node: Final = per_node
         self.registry: Final = CollectorRegistry()
         made = Families(self.registry)
         _tell_build(self.registry, worker)
-        self.engines: Final = EngineMetrics(made, ModelNames(max_models))
+        self.engines: Final = EngineMetrics(made, ModelNames(max_models, redact))
         self.nodes: Final = made.gauge("nodes", "Nodes by where they stand in their life.", "life")
         self.sessions: Final = made.counter("sessions", "Changes of sessions by the state they led to.", "state")
 
@@ -53,6 +62,9 @@ class Metrics:
         self.jobs_running: Final = made.gauge("jobs_running", "Jobs under way.")
         self.job_duration: Final = made.plain_histogram(
             "job_duration_seconds", "Time from a job's receipt to its result.", "executor", "outcome", buckets=SLOW_S
+        )
+        self.job_phases: Final = made.histogram(
+            "job_phase_seconds", "Where the time of the sampled jobs went.", "phase", buckets=ANY_S
         )
         self.output_tokens: Final = made.plain_counter("output_tokens", "Tokens made, where engines tell.", "executor")
 

@@ -56,6 +56,7 @@ class MetricsSubscriber:
             ev.ResultBuried: self._on_buried,
             ev.ResultUnsafe: lambda _: metrics.results_unsafe.inc(),
             ev.ResultLost: self._on_lost,
+            ev.JobProfiled: self._on_profiled,
             ev.PointsChecked: self._on_points,
             ev.AuthHealthChanged: lambda event: metrics.auth_healthy.set(event.state == "closed"),
             ev.ProxyChecked: self._on_proxy,
@@ -112,6 +113,10 @@ class MetricsSubscriber:
     def _on_lost(self, _: ev.ResultLost) -> None:
         self._metrics.jobs_lost.inc()
         self._jobs_running -= 1
+
+    def _on_profiled(self, event: ev.JobProfiled) -> None:
+        for phase, seconds in event.phases._asdict().items():
+            self._metrics.job_phases.labels(phase.removesuffix("_s")).observe(seconds)
 
     def _on_points(self, event: ev.PointsChecked) -> None:
         points = event.points.points

@@ -15,6 +15,7 @@ MIN_CHARS: Final = 6
 
 _JWT: Final = re.compile(r"eyJ[\w-]+\.[\w-]+\.(?P<signature>[\w-]{20,})", re.ASCII)
 _JSON_ESCAPED: Final = re.compile(r'["\\]')
+_REPR_ESCAPED: Final = re.compile(r"['\\]")
 _ESCAPE: Final = re.compile("%[0-9A-F]{2}")
 
 
@@ -28,9 +29,9 @@ def forms(text: str) -> list[str]:
     core = text if signed is None else signed["signature"]
     data = core.encode("utf-8", "surrogatepass")
     written = [text, core, *_in_code(core, data), *_in_url(data), *_in_base64(data)]
-    # Whoever repeats it writes it into a JSON string, and the log's line is another one.
+    # Whoever repeats it writes it into a JSON string, and the log's line is another one, or one of Python's.
     for _ in range(2):
-        written += [in_json for form in dict.fromkeys(written) for in_json in _in_json(form)]
+        written += [again for form in dict.fromkeys(written) for again in (*_in_json(form), *_in_repr(form))]
     return [form for form in dict.fromkeys(written) if len(form) >= MIN_CHARS]
 
 
@@ -41,10 +42,16 @@ def _in_json(text: str) -> Iterator[str]:
         yield json.dumps(text, ensure_ascii=ascii_only)[1:-1]
 
 
+def _in_repr(text: str) -> Iterator[str]:
+    if text.isprintable() and not _REPR_ESCAPED.search(text):
+        return
+    # Whether an apostrophe is escaped depends on whether quotation marks stand beside it.
+    yield from (repr(text)[1:-1], repr(f'{text}"')[1:-2])
+
+
 def _in_code(text: str, data: bytes) -> Iterator[str]:
     """As Python's ``repr``, HTML and hexadecimal digits write it."""
-    # Whether an apostrophe is escaped depends on whether quotation marks stand beside it.
-    yield from (repr(text)[1:-1], repr(f'{text}"')[1:-2], ascii(text)[1:-1], ascii(f'{text}"')[1:-2])
+    yield from (*_in_repr(text), ascii(text)[1:-1], ascii(f'{text}"')[1:-2])
     yield repr(data)[2:-1]
     yield from (html.escape(text), html.escape(text, quote=False))
     yield from (data.hex(), data.hex().upper())

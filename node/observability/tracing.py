@@ -15,7 +15,9 @@ from node.domain.trace import TraceContext
 from node.observability.trace_book import MAX_OPEN, JobTrace, TraceBook
 from node.ports.clock import Clock
 
-Attributes: TypeAlias = Mapping[str, str | int | float | bool]
+Attribute: TypeAlias = str | int | float | bool | tuple[str, ...]
+Attributes: TypeAlias = Mapping[str, Attribute]
+SpanKind: TypeAlias = Literal["internal", "client", "consumer"]
 
 NODE: Final = "llm_node.node"
 JOB: Final = "llm_node.job"
@@ -34,7 +36,7 @@ class Span(NamedTuple):
     began_at: float
     ended_at: float
     attributes: Attributes
-    kind: Literal["internal", "client", "consumer"] = "internal"
+    kind: SpanKind = "internal"
     error: str = ""
 
 
@@ -55,7 +57,8 @@ class _OpenJob:
     claimed: ev.JobClaimed
     began_at: float
     claimed_at: float
-    ended_at: float
+    kept_at: float
+    asked_at: float | None = None
     error: str = ""
 
 
@@ -63,9 +66,9 @@ class TraceSubscriber:
     """A `Subscriber` that hands each finished span to ``export``, which must not wait.
 
     A job's trace has the spans "job", from the poll that brought it to its result's acceptance, and within it
-    "poll", "chat <model>" with the attributes of OpenTelemetry's conventions for generative AI, and "submit". A
-    node's start has "start" and its steps. Polls that fail are traced by the same share as jobs; those that bring
-    nothing are not.
+    "poll", "claim" until an engine is asked, "chat <model>" with the attributes of OpenTelemetry's conventions for
+    generative AI, "keep" until the result is on disk, and "submit". A node's start has "start" and its steps. Polls
+    that fail are traced by the same share as jobs; those that bring nothing are not. The book says which jobs.
     """
 
     def __init__(self, export: Callable[[Span], object], book: TraceBook, clock: Clock) -> None:
@@ -84,6 +87,7 @@ class TraceSubscriber:
             ev.PollEnded: self._on_poll,
             ev.PollFailed: self._on_poll_failed,
             ev.JobClaimed: self._on_claimed,
+            ev.EngineCalled: self._on_called,
             ev.JobEnded: self._on_ended,
             ev.ResultAccepted: self._on_accepted,
             ev.ResultBuried: self._on_buried,
@@ -126,31 +130,39 @@ class TraceSubscriber:
     def _on_claimed(self, event: ev.JobClaimed) -> None:
         key, now = event.key, self._clock.wall()
         poll = self._polls.pop(key.node, None)
-        trace = self._book.open(key)
+        trace = self._book.trace(key)
         if trace is None:
             return
         began_at = now
         if poll is not None and poll.job == key.job:
             began_at = poll.began_at
-            context = self._book.draw(trace.whole)
-            self._export(
-                Span("poll", context, trace.whole, poll.began_at, poll.ended_at, {NODE: key.node}, kind="client")
-            )
+            self._part(trace, "poll", poll.began_at, poll.ended_at, {NODE: key.node}, kind="client")
         if len(self._jobs) >= MAX_OPEN:
             del self._jobs[next(iter(self._jobs))]
-        self._jobs[key] = _OpenJob(trace, event, began_at, claimed_at=now, ended_at=now)
+        self._jobs[key] = _OpenJob(trace, event, began_at, claimed_at=now, kept_at=now)
+
+    def _on_called(self, event: ev.EngineCalled) -> None:
+        key = self._book.job(event.trace)
+        job = None if key is None else self._jobs.get(key)
+        if job is not None and job.asked_at is None:
+            job.asked_at = max(job.claimed_at, self._clock.wall() - event.took_s)
 
     def _on_ended(self, event: ev.JobEnded) -> None:
         job = self._jobs.get(event.key)
         if job is None:
             return
-        job.ended_at, job.error = self._clock.wall(), event.error
+        job.kept_at, job.error = self._clock.wall(), event.error
+        ended_at = min(job.kept_at, job.claimed_at + event.took_s)
+        began_at = job.claimed_at
+        if job.asked_at is not None:
+            began_at = min(job.asked_at, ended_at)
+            self._part(job.trace, "claim", job.claimed_at, began_at)
         operation = _OPERATIONS[job.claimed.kind]
         name = f"{operation} {job.claimed.model}".strip()
-        ended_at = min(job.ended_at, job.claimed_at + event.took_s)
         attributes = _generation(operation, job.claimed, event)
         whole, execution = job.trace
-        self._export(Span(name, execution, whole, job.claimed_at, ended_at, attributes, "client", event.error))
+        self._export(Span(name, execution, whole, began_at, ended_at, attributes, "client", event.error))
+        self._part(job.trace, "keep", ended_at, job.kept_at)
 
     def _on_accepted(self, event: ev.ResultAccepted) -> None:
         self._submitted(event.key, {ATTEMPTS: event.attempts, "llm_node.already_there": event.already})
@@ -161,12 +173,24 @@ class TraceSubscriber:
     def _submitted(self, key: JobKey, attributes: Attributes, error: str = "") -> None:
         job = self._jobs.get(key)
         if job is not None:
-            now, whole = self._clock.wall(), job.trace.whole
-            self._export(Span("submit", self._book.draw(whole), whole, job.ended_at, now, attributes, "client", error))
+            self._part(job.trace, "submit", job.kept_at, self._clock.wall(), attributes, kind="client", error=error)
             self._close(key, error)
 
+    def _part(
+        self,
+        trace: JobTrace,
+        name: str,
+        began_at: float,
+        ended_at: float,
+        attributes: Attributes = MappingProxyType({}),
+        *,
+        kind: SpanKind = "internal",
+        error: str = "",
+    ) -> None:
+        context = self._book.draw(trace.whole)
+        self._export(Span(name, context, trace.whole, began_at, ended_at, attributes, kind, error))
+
     def _close(self, key: JobKey, error: str) -> None:
-        self._book.forget(key)
         job = self._jobs.pop(key, None)
         if job is not None:
             attributes: Attributes = {NODE: key.node, JOB: key.job, "llm_node.source": key.source}
@@ -176,11 +200,12 @@ class TraceSubscriber:
 
 def _generation(operation: str, claimed: ev.JobClaimed, event: ev.JobEnded) -> Attributes:
     """What OpenTelemetry's conventions for generative AI name; nothing of what was asked or answered."""
-    told: dict[str, str | int | float | bool | None] = {
+    told: dict[str, str | int | float | bool | tuple[str, ...] | None] = {
         "gen_ai.operation.name": operation,
         "gen_ai.request.model": claimed.model or None,
         "gen_ai.provider.name": event.executor or None,
         "gen_ai.response.model": None if event.error else event.model,
+        "gen_ai.response.finish_reasons": (event.finish_reason,) if event.finish_reason else None,
         "gen_ai.usage.input_tokens": event.prompt_tokens,
         "gen_ai.usage.output_tokens": event.output_tokens,
         "gen_ai.response.time_to_first_chunk": event.first_token_s,

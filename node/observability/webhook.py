@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -78,9 +79,9 @@ class Webhook:
         """See `node.observability.bus.Subscriber`."""
         return dict.fromkeys(FORMS, self._on_event)
 
-    async def run(self, stop: Signal) -> None:
-        """Post until ``stop`` is set, then what waits, for ``flush_s`` at most."""
-        await self._backlog.emptied_by(self._post_all(), stop, self._policy.flush_s)
+    async def run(self, stop: Signal, left_s: Callable[[], float] = lambda: math.inf) -> None:
+        """Post until ``stop`` is set, then what waits, for ``flush_s`` and ``left_s`` at most."""
+        await self._backlog.emptied_by(self._post_all(), stop, lambda: min(self._policy.flush_s, left_s()))
         if self.dropped:
             self._tell(f"{self.dropped} troubles were not posted to the webhook, {self.sent} were")
 
@@ -103,7 +104,7 @@ class Webhook:
             if problem:
                 self._backlog.drop()
                 if not self._is_failing:
-                    self._tell(f"the webhook does not take troubles: {problem}")
+                    self._tell(f"the webhook does not take troubles: {problem}", is_trouble=True)
             else:
                 self.sent += 1
             self._is_failing = bool(problem)
@@ -128,5 +129,5 @@ class Webhook:
                 break
         return problem
 
-    def _tell(self, text: str) -> None:
-        self._events.emit(Notice("events", text))
+    def _tell(self, text: str, *, is_trouble: bool = False) -> None:
+        self._events.emit(Notice("events", text, is_trouble=is_trouble))

@@ -12,7 +12,7 @@ class Partials(Protocol):
     """Takes output while it is made, for sources that pass it on."""
 
     async def push(self, text: str) -> None:
-        """The next piece of the answer; waits while the taker is slow."""
+        """The next piece of the answer, an empty one where the model thinks instead; waits while the taker is slow."""
         ...
 
 

@@ -49,6 +49,10 @@ class ModelLibrary(Protocol):
         """Whether models can be pulled, loaded and unloaded; where not, those three raise `EngineFailed`."""
         ...
 
+    async def parallel(self) -> int | None:
+        """How many requests the engine runs at once; None where it does not tell, or does not answer. Never raises."""
+        ...
+
     async def stored(self) -> tuple[StoredModel, ...]:
         """What the engine can be asked for, in its own order and spelling."""
         ...

@@ -9,15 +9,15 @@ from node.domain.trace import TraceContext
 
 
 class Traces(Protocol):
-    """Knows which jobs are traced."""
+    """Knows which jobs are sampled, that is traced and profiled."""
 
     def context(self, key: JobKey) -> TraceContext | None:
-        """What an engine's work on this job belongs to, from the job's claim on; None when it is not traced."""
+        """What an engine's work on this job belongs to, from the job's claim on; None when it is not sampled."""
         ...
 
 
 class Untraced:
-    """Traces nothing."""
+    """Samples nothing."""
 
     def context(self, key: JobKey) -> TraceContext | None:
         """See `Traces.context`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from pydantic_core import to_json
 
@@ -25,6 +25,10 @@ from node.protocol.messages import (
 
 API_KEY = "api_key"
 """The name in a job's receipt under which the developer's key travels with the result."""
+
+_SPARE_S: Final = 10.0
+_SPARE_SHARE: Final = 0.05
+"""Of the time for which an asker waits, what is left for the result's way back: a share of it, 10 s at most."""
 
 
 def secret_check(spec: NodeSpec) -> SecretCheck:
@@ -68,8 +72,8 @@ def job(data: JobData) -> Job | None:
     if not data.job_id:
         return None
     receipt = {API_KEY: Secret(data.api_key)} if data.api_key else {}
-    wanted_s = data.request_timeout_time
-    limit_s = wanted_s if wanted_s is not None and wanted_s > 0 else None
+    waits_s = data.request_timeout_time
+    limit_s = waits_s - min(_SPARE_S, _SPARE_SHARE * waits_s) if waits_s is not None and waits_s > 0 else None
     return Job(job_id=JobId(data.job_id), payload=_payload(data), receipt=receipt, time_limit_s=limit_s)
 
 

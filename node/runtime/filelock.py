@@ -26,7 +26,7 @@ class FileLock:
             StorageInUse: another process holds it, or this one under another lock.
             StorageUnavailable: the folder or the lock file cannot be made.
         """
-        name = path.with_name(f"{path.name}.lock")
+        name = _lock_file(path)
         try:
             make_folder(path.parent, 0o700)
             descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -47,8 +47,20 @@ class FileLock:
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         return cls(descriptor)
 
+    @staticmethod
+    def is_there(path: Path) -> bool:
+        """Whether anybody ever held the right to ``path``, as far as this user may see."""
+        try:
+            return _lock_file(path).exists()
+        except OSError:
+            return False
+
     def release(self) -> None:
         """Give the right up. A second call does nothing."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
+
+
+def _lock_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")

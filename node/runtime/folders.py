@@ -13,13 +13,14 @@ _CANNOT: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOP
 
 
 def make_folder(folder: Path, mode: int = 0o777) -> None:
-    """Make a folder durably, and those above it that are missing; a call after a crash makes up for one cut off.
+    """Make a folder durably, and those above it that are missing, all of this mode; a call after a crash makes up for
+    one that was cut off.
 
     Raises:
         OSError: it cannot be made, or the disk failed.
     """
     if folder != folder.parent and not folder.is_dir():
-        make_folder(folder.parent)
+        make_folder(folder.parent, mode)
         folder.mkdir(mode, exist_ok=True)
     # Also where the folder was there: the call that made it may not have come this far.
     sync_folder(folder.parent)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from node.domain.errors import SandboxFailed
+from node.runtime.child_environment import without_secrets
 from node.runtime.tasks import TaskOwner
 from node.sandbox.handshake import Handshake, read_handshake
 from node.sandbox.policy import SandboxPolicy, dump_policy
@@ -165,6 +166,6 @@ async def _drain(stream: asyncio.StreamReader) -> None:
 
 
 def _environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """The child finds this very package, wherever the parent was started."""
+    """The child finds this very package, wherever the parent was started, and learns nothing of what that is told."""
     paths = [str(_PACKAGE_ROOT), *filter(None, [inherited.get("PYTHONPATH")])]
-    return {**inherited, "PYTHONPATH": os.pathsep.join(paths)}
+    return {**without_secrets(inherited), "PYTHONPATH": os.pathsep.join(paths)}

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from node.domain.errors import NodeError, StorageError
@@ -80,14 +80,18 @@ async def read_body(request: Request, kind: type[M], max_bytes: int) -> M:
     """The request's body as a message.
 
     Raises:
-        HTTPException: 413, it has more bytes than allowed; no more than that is kept.
+        HTTPException: 413, it has more bytes than allowed; no more than that is kept. 400, it broke off, and nobody is
+            left to hear that.
         pydantic.ValidationError: it is not JSON, or not such a message.
     """
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise HTTPException(413, f"the body has more than {max_bytes} bytes")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > max_bytes:
+                raise HTTPException(413, f"the body has more than {max_bytes} bytes")
+    except ClientDisconnect as error:
+        raise HTTPException(400, "the body broke off") from error
     return kind.model_validate_json(bytes(body))
 
 

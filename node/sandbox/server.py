@@ -1,19 +1,16 @@
-"""The sandbox on a port: uvicorn with httptools on the loop that runs, stopped gracefully."""
+"""The sandbox on a port."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import socket
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final, cast
 
-import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from node.domain.errors import InputFault, InvalidInput
+from node.runtime.http_server import HttpServer, ServerPolicy
 from node.runtime.tasks import TaskOwner
 from node.sandbox.faults import TRANSPORT
 
@@ -42,14 +39,6 @@ class _Protocol(HttpToolsProtocol):
         cast("dict[str, object]", self.scope)[TRANSPORT] = self.transport
 
 
-class _Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to the program it runs in."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-
 @contextlib.asynccontextmanager
 async def serving(
     app: ASGIApp,
@@ -68,48 +57,6 @@ async def serving(
     Raises:
         InvalidInput: the address is taken, not this machine's, or not allowed.
     """
-    listener = _listen(host, port)
-    config = uvicorn.Config(
-        app,
-        http=_Protocol,
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_keep_alive=keep_alive_s,
-        timeout_graceful_shutdown=grace_s,
-    )
-    server = _Server(config)
-    address = listener.getsockname()
-    serve = tasks.start(server.serve(sockets=[listener]), name="sandbox-server")
-    try:
-        yield ServerHandle(address[0], address[1])
-    finally:
-        server.should_exit = True
-        await serve
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio switches Nagle's algorithm off for the connections; without, each
-    # reply of two segments would wait 40 ms for the client's delayed acknowledgement.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise InvalidInput([_fault(host, port, error)]) from error
-    return listener
-
-
-def _fault(host: str, port: int, error: OSError) -> InputFault:
-    place = f"gateway address {host}:{port}"
-    if error.errno == errno.EADDRINUSE:
-        return InputFault(place, "the port is taken by another program", "choose another port, or 0 for a free one")
-    said = error.strerror or str(error)
-    return InputFault(place, said, "choose an address of this machine and a port that you may use")
+    policy = ServerPolicy("gateway", host, port, backlog=_BACKLOG, keep_alive_s=keep_alive_s, grace_s=grace_s)
+    async with HttpServer(app, tasks, policy, _Protocol) as server:
+        yield ServerHandle(server.host, server.port)

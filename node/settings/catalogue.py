@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal, get_args, get_origin
@@ -61,6 +61,12 @@ class SettingInfo:
     def env_label(self, name: str) -> str:
         """One of its ``env_names`` for people, with the unit that it counts in where that is its own."""
         return f"{name} (in ms)" if name in self.in_ms else name
+
+    def counted_in_ms(self) -> SettingInfo:
+        """The same with bounds and default in milliseconds, as variables in ``in_ms`` have it."""
+        low, high = (None if bound is None else bound * 1000 for bound in (self.low, self.high))
+        default = self.default * 1000 if isinstance(self.default, int | float) else self.default
+        return replace(self, unit="milliseconds", low=low, high=high, default=default)
 
     @property
     def flag_label(self) -> str:

@@ -27,6 +27,8 @@ ORDERED: Final = (
 )
 """Pairs of which the first may not be above the second."""
 
+_SHORTEST_JOB_S: Final = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
@@ -64,7 +66,12 @@ def value_of(settings: Settings, name: str) -> object:
 def _rules(settings: Settings) -> Iterator[_Rule]:
     yield from (_Rule(pair, _out_of_order(pair)) for pair in ORDERED)
     lease = "gateway.lease_s" if settings.gateway.url else "sandbox.lease_s"
-    yield _Rule(("node.job_deadline_s", "timeouts.result_s", lease), _over_budget)
+    if settings.worker.timeout_s:  # it counts alone, and is held to what the lease leaves
+        yield _Rule(("timeouts.result_s", lease), _nothing_left_of_the_lease)
+    else:
+        yield _Rule(("node.job_deadline_s", "timeouts.result_s", lease), _over_budget)
+    yield _Rule(("worker.timeout_s",), _no_time_for_a_job)
+    yield _Rule(("identity.secret", "identity.secret_file"), _two_secrets)
     yield _Rule(("gateway.auth_url", "gateway.url"), _auth_without_gateway, blamed="gateway.auth_url")
     yield _Rule(("gateway.jwt_key", "gateway.jwks_url"), _two_keys)
     yield _Rule(("gateway.jwt_key",), _no_public_key)
@@ -102,6 +109,32 @@ def _over_budget(settings: Settings, cwd: Path) -> tuple[str, str] | None:
         f" gateway gives the job away after {name} = {number_text(lease)} s"
     )
     return problem, f"keep node.job_deadline_s + 2 × timeouts.result_s below {name}"
+
+
+def _nothing_left_of_the_lease(settings: Settings, cwd: Path) -> tuple[str, str] | None:
+    del cwd
+    if settings.longest_job_s >= _SHORTEST_JOB_S:
+        return None
+    name = "gateway.lease_s" if settings.gateway.url else "sandbox.lease_s"
+    lease, result = number_text(settings.lease_s), number_text(settings.timeouts.result_s)
+    problem = f"of {name} = {lease} s nothing is left for a job when its result may take twice {result} s to send"
+    return problem, f"lower timeouts.result_s, or raise {name} to what the gateway really gives"
+
+
+def _no_time_for_a_job(settings: Settings, cwd: Path) -> tuple[str, str] | None:
+    del cwd
+    wanted_s = settings.worker.timeout_s
+    if not 0 < wanted_s < _SHORTEST_JOB_S:
+        return None
+    problem = f"no job is done in {number_text(wanted_s)} s"
+    return problem, "give worker.timeout_s in seconds, or WORKER_TIMEOUT in milliseconds, such as 200000"
+
+
+def _two_secrets(settings: Settings, cwd: Path) -> tuple[str, str] | None:
+    del cwd
+    if not settings.identity.secret or settings.identity.secret_file is None:
+        return None
+    return "identity.secret and identity.secret_file are both given", "keep one of them (NODE_SECRET, NODE_SECRET_FILE)"
 
 
 def _auth_without_gateway(settings: Settings, cwd: Path) -> tuple[str, str] | None:

@@ -13,7 +13,8 @@ from node.domain.secret import MASK, Secret
 from node.settings.catalogue import SettingInfo
 
 _SHOWN_CHARS: Final = 60
-_CREDENTIALS: Final = re.compile(r"(//)[^/@]*@")
+_SCHEME: Final = re.compile(r"(?:[\w.-]+=\w+:)?[A-Za-z][\w+.-]*://")
+_QUERY_VALUE: Final = re.compile(r"(?<==)[^&]+")
 
 
 def closest(word: str, candidates: Iterable[str]) -> str:
@@ -43,11 +44,30 @@ def toml_value(value: object) -> str:
             return json.dumps(str(value), ensure_ascii=False)
 
 
+def fit_to_show(value: object) -> object:
+    """A value whose addresses have no user, password or query value any more; a list's items each by itself.
+
+    All that stands before the last ``@`` is masked, slashes and spaces too: whoever wrote a password may not have
+    known that they have to be encoded.
+    """
+    match value:
+        case str():
+            scheme = found[0] if (found := _SCHEME.match(value)) else ""
+            login, at, place = value.rpartition("@")
+            text = f"{scheme}{MASK}@{place}" if at and ":" in login else value
+            address, mark, query = text.partition("?")
+            return f"{address}?{_QUERY_VALUE.sub(MASK, query)}" if scheme and mark else text
+        case tuple() | list():
+            return type(value)(map(fit_to_show, value))
+        case _:
+            return value
+
+
 def shown(value: object, *, secret: bool) -> str:
-    """A value as it was given, for a message: cut to 60 characters, a secret and a URL's credentials masked."""
+    """A value as it was given, for a message: cut to 60 characters, and `fit_to_show`."""
     if secret or isinstance(value, Secret):
         return MASK
-    text = _CREDENTIALS.sub(rf"\1{MASK}@", repr(str(value)) if isinstance(value, str | Path) else repr(value))
+    text = repr(fit_to_show(str(value) if isinstance(value, Path) else value))
     return text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…"
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from node.domain.errors import InputFault, InvalidInput
-from node.domain.identity import Hardware, Identity, NodeSpec
+from node.domain.identity import Identity, NodeSpec
 from node.domain.ids import AccountId, NodeId
 from node.domain.proxies import ProxyAddress
 from node.domain.secret import Secret
@@ -13,14 +14,22 @@ from node.settings.catalogue import catalogue
 from node.settings.explain import closest
 from node.settings.layers import DEFAULT_ORIGIN
 from node.settings.load import Loaded
-from node.settings.roster import PROXY_REMEDY, load_roster
+from node.settings.roster import PROXY_REMEDY, UNKNOWN_MACHINE, load_roster
 from node.settings.text_file import display_path, printable, read_lenient_text
 
-_UNKNOWN_MACHINE = Hardware(ram_mb=0, cpu_cores=0, vram_mb=0, gpu="", os="")
+
+class Identities(NamedTuple):
+    """Who a node may be, in the order in which that is to be tried; one at least.
+
+    ``faults`` are those of rows that were passed over.
+    """
+
+    specs: tuple[NodeSpec, ...]
+    faults: tuple[InputFault, ...] = ()
 
 
-def read_identities(loaded: Loaded, cwd: Path, *, node: str = "", claim: bool = False) -> tuple[NodeSpec, ...]:
-    """The identities that the node may take, in the order in which they are to be tried; one at least.
+def read_identities(loaded: Loaded, cwd: Path, *, node: str = "", claim: bool = False) -> Identities:
+    """The identities that the node may take.
 
     ``node`` names a row of the roster; with ``claim`` every row will do; otherwise the settings say who it is. Machine
     and models are left for the caller to fill in: what a roster declares of them counts for simulations alone. Reading
@@ -30,10 +39,10 @@ def read_identities(loaded: Loaded, cwd: Path, *, node: str = "", claim: bool = 
         InvalidInput: there is no such identity, or it is not whole; with everything that is wrong.
     """
     if not node and not claim:
-        return (_own(loaded, cwd),)
+        return Identities((_own(loaded, cwd),))
     path = loaded.settings.fleet.roster
     place = display_path(path, cwd)
-    roster = load_roster(cwd / path, place=place)
+    roster = load_roster(cwd / path, place=place, identities_alone=True)
     rows = [spec for spec in roster.nodes if claim or spec.node_id == node]
     if not rows:
         known = [spec.node_id for spec in roster.nodes]
@@ -41,7 +50,7 @@ def read_identities(loaded: Loaded, cwd: Path, *, node: str = "", claim: bool = 
         problem = f"there is no usable row for node {printable(node)!r}" if node else "the file names no usable node"
         remedy = f"did you mean {guess}?" if guess else "add a row, or name another roster (fleet.roster)"
         raise InvalidInput([*roster.faults, InputFault(place, problem, remedy)])
-    return tuple(NodeSpec(spec.identity, _UNKNOWN_MACHINE, (), spec.proxy) for spec in rows)
+    return Identities(tuple(rows), roster.faults if claim else ())
 
 
 def _own(loaded: Loaded, cwd: Path) -> NodeSpec:
@@ -60,7 +69,7 @@ def _own(loaded: Loaded, cwd: Path) -> NodeSpec:
     if faults:
         raise InvalidInput(faults)
     identity = Identity(NodeId(given.id), Secret(secret.reveal()), AccountId(given.account_id), given.pub_key)
-    return NodeSpec(identity, _UNKNOWN_MACHINE, (), proxy)
+    return NodeSpec(identity, UNKNOWN_MACHINE, (), proxy)
 
 
 def _secret_of_file(loaded: Loaded, cwd: Path, faults: list[InputFault]) -> Secret:

@@ -10,9 +10,11 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from node.domain.errors import InputFault, InvalidInput
+from node.domain.secret import Secret
 from node.settings.catalogue import catalogue
 from node.settings.checks import check
 from node.settings.explain import remedy, shown
+from node.settings.foreign_secrets import secrets_of_environment
 from node.settings.layers import Layer, Origin, OriginKind
 from node.settings.model import Settings
 from node.settings.named_values import (
@@ -25,6 +27,7 @@ from node.settings.named_values import (
 from node.settings.profiles import profile_layer
 from node.settings.text_file import display_path
 from node.settings.toml_file import toml_layer
+from node.settings.vocabulary import Milliseconds
 
 CONFIG_FILES: Final = (Path("config/node.toml"), Path("node.toml"))
 """Where the settings file is looked for in the working directory when none is named."""
@@ -32,19 +35,23 @@ CONFIG_FILES: Final = (Path("config/node.toml"), Path("node.toml"))
 PROFILE_FOLDER: Final = Path("config/profiles")
 DOTENV_FILE: Final = ".env"
 
+_BOUNDS: Final = ("greater_than_equal", "less_than_equal")
+"""What pydantic calls the errors that repeat a bound."""
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """Settings and where each of them was written; a setting without an origin has its default.
 
     ``config_file`` is the settings file that was read, None where there is none; ``profile`` is empty
-    where none was asked for.
+    where none was asked for. ``foreign`` are secrets of the environment that are no settings; see `foreign_secrets`.
     """
 
     settings: Settings
     origins: Mapping[str, Origin]
     config_file: Path | None
     profile: str
+    foreign: tuple[Secret, ...] = ()
 
 
 def load_settings(
@@ -100,7 +107,7 @@ def load(
     faults += check(settings, origins, cwd, doubtful)
     if faults:
         raise InvalidInput(faults)
-    return Loaded(settings, origins, file, profile)
+    return Loaded(settings, origins, file, profile, tuple(secrets_of_environment(environ)))
 
 
 def _config_file(named: Path | None, variable: str, cwd: Path) -> Path | None:
@@ -156,5 +163,10 @@ def _fault(name: str, detail: Any, layers: Sequence[Layer]) -> InputFault:
     given = next(layer.given[name] for layer in layers if name in layer.given)
     reason = detail["msg"].removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
     reason = reason[0].lower() + reason[1:]
-    item = detail["input"] if len(detail["loc"]) > name.count(".") + 1 else given.value
+    # A password with a comma in it makes two items of one address: only the whole shows that there is one.
+    is_whole = len(detail["loc"]) <= name.count(".") + 1 or (isinstance(given.value, str) and "@" in given.value)
+    item = given.value if is_whole else detail["input"]
+    if {given.origin.place, given.origin.via}.intersection(info.in_ms):
+        info, item = info.counted_in_ms(), Milliseconds.from_seconds(str(item))
+        reason = "out of bounds" if detail["type"] in _BOUNDS else reason
     return given.origin.fault(f"{shown(item, secret=info.secret)}: {reason}", remedy(info), name)

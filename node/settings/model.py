@@ -115,6 +115,12 @@ class Settings(BaseSettings):
         return max(_SHORTEST_JOB_S, self.lease_s - 2 * self.timeouts.result_s - _SPARE_S)
 
     @property
+    def job_deadline_s(self) -> float:
+        """The time for one job."""
+        asked_s = self.worker.timeout_s
+        return min(asked_s, self.longest_job_s) if asked_s else self.node.job_deadline_s
+
+    @property
     def lease_s(self) -> float:
         """Seconds that a claimed job is its node's: ``gateway.lease_s``, or the sandbox's where that is used."""
         return self.gateway.lease_s if self.gateway.url else self.sandbox.lease_s

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from string import ascii_letters, digits
 from typing import Final
 
 from dotenv.parser import parse_stream
@@ -21,6 +22,8 @@ CONFIG_VARIABLE: Final = f"{ENV_PREFIX}CONFIG"
 
 PROFILE_VARIABLE: Final = f"{ENV_PREFIX}PROFILE"
 """Names the profile where no flag does."""
+
+_NAME_LETTERS: Final = frozenset(f"{ascii_letters}{digits}_.-")
 
 
 def flag_layer(flags: Mapping[str, object]) -> Layer:
@@ -119,4 +122,7 @@ def _unknown_variable(variable: str, origin: Origin, known: Iterable[str]) -> In
 def _unknown_flag(flag: str, known: Iterable[str]) -> InputFault:
     guess = closest(flag, known)
     remedy = f"did you mean {guess}?" if guess else "`config show` lists all settings"
-    return InputFault("command line", f"{printable(flag)} is no setting", remedy)
+    # Whoever mistypes the = may have a secret in what is taken for the name.
+    begin = flag[: next((place for place, letter in enumerate(flag) if letter not in _NAME_LETTERS), len(flag))]
+    shown = flag if begin == flag else f"{begin}…"
+    return InputFault("command line", f"{printable(shown)} is no setting", remedy)

@@ -56,7 +56,6 @@ def to_policies(settings: Settings, *, echo_url: str = "") -> Policies:
 
 def _node(settings: Settings) -> NodePolicy:
     node, fleet = settings.node, settings.fleet
-    asked_s = settings.worker.timeout_s
     return NodePolicy(
         slots=node.slots,
         poll_cycle_s=node.poll_cycle_s,
@@ -64,8 +63,8 @@ def _node(settings: Settings) -> NodePolicy:
         burst=node.burst,
         poll_failures=node.poll_failures,
         back_off=BackOff(node.back_off_base_s, node.back_off_cap_s),
-        job_deadline_s=min(asked_s, settings.longest_job_s) if asked_s else node.job_deadline_s,
-        heeds_job_limits=not asked_s,
+        job_deadline_s=settings.job_deadline_s,
+        heeds_job_limits=not settings.worker.timeout_s,
         models_update=Range(fleet.models_update_min_s, fleet.models_update_max_s),
         points_check_s=fleet.points_check_s,
         recovery=Range(fleet.recovery_min_s, fleet.recovery_max_s),

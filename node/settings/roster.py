@@ -23,6 +23,8 @@ PROXY_REMEDY: Final = (
     " in a password %40 for @, %2F for /, %23 for # and %3F for ?"
 )
 
+UNKNOWN_MACHINE: Final = Hardware(ram_mb=0, cpu_cores=0, vram_mb=0, gpu="", os="")
+
 _MUST_BE_FILLED: Final = ("node_id", "secret", "account_id", "pub_key")
 _WHOLE: Final = re.compile(r"([0-9]{1,12})(?:\.0*)?")
 _MOST: Final = 1_000_000_000
@@ -35,8 +37,10 @@ class Roster(NamedTuple):
     faults: tuple[InputFault, ...]
 
 
-def load_roster(path: Path, *, place: str = "") -> Roster:
+def load_roster(path: Path, *, place: str = "", identities_alone: bool = False) -> Roster:
     """Read a roster file; ``place`` is its name in faults, its path where none is given.
+
+    With ``identities_alone`` models and machine are not read, and may be left empty: a node that is real tells its own.
 
     Raises:
         InvalidInput: no row can be read at all: the file is missing or unreadable, or its head is not usable.
@@ -44,11 +48,11 @@ def load_roster(path: Path, *, place: str = "") -> Roster:
     text, faults = read_lenient_text(path, place or str(path))
     if faults:
         raise InvalidInput(faults)
-    return parse_roster(text, place or str(path))
+    return parse_roster(text, place or str(path), identities_alone=identities_alone)
 
 
-def parse_roster(text: str, place: str) -> Roster:
-    """Read a roster's text; ``place`` is its name in faults. Of several rows with one id the first good one is taken.
+def parse_roster(text: str, place: str, *, identities_alone: bool = False) -> Roster:
+    """Read a roster's text, as `load_roster` does. Of several rows with one id the first good one is taken.
 
     Raises:
         InvalidInput: it has no head, or that lacks columns or has one twice.
@@ -60,7 +64,7 @@ def parse_roster(text: str, place: str) -> Roster:
     lines: dict[str, int] = {}
     faults: list[InputFault] = []
     for row in rows:
-        reader = _RowReader(head, row, place)
+        reader = _RowReader(head, row, place, identities_alone=identities_alone)
         spec = reader.spec(lines)
         faults += reader.faults
         if spec is not None:
@@ -72,7 +76,8 @@ def parse_roster(text: str, place: str) -> Roster:
 class _RowReader:
     """Reads one row and notes all that is wrong with it."""
 
-    def __init__(self, head: Head, row: Row, place: str) -> None:
+    def __init__(self, head: Head, row: Row, place: str, *, identities_alone: bool) -> None:
+        self._identities_alone = identities_alone
         self._head = head
         self._row = row
         self._place = place
@@ -90,8 +95,12 @@ class _RowReader:
         )
         if identity.node_id in taken:
             self._fault("node_id", f"the same id is in line {taken[identity.node_id]}", "give each node its own id")
-        models, proxy, hardware = self._models(), self._proxy(), self._hardware()
-        return None if self.faults else NodeSpec(identity, hardware, models, proxy)
+        if self._identities_alone:
+            spec = NodeSpec(identity, UNKNOWN_MACHINE, (), self._proxy())
+        else:
+            models, proxy = self._models(), self._proxy()
+            spec = NodeSpec(identity, self._hardware(), models, proxy)
+        return None if self.faults else spec
 
     def _well_formed(self) -> bool:
         cells, width = self._row.cells, self._head.width

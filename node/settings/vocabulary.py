@@ -18,6 +18,9 @@ from node.settings.text_file import is_utf8
 DAY_S: Final = 24 * 3600.0
 
 
+_OTHER_LEVELS: Final = {"warn": "warning", "trace": "debug", "critical": "error", "fatal": "error"}
+"""What other programs call the levels of their logs."""
+
 Names: TypeAlias = "str | Milliseconds | Sequence[str | Milliseconds]"
 """Names in the environment, the strongest first."""
 
@@ -45,6 +48,14 @@ class Milliseconds:
         """The number in seconds; a text that is no number stays as it is, to be refused as such."""
         try:
             return repr(float(text) / 1000)
+        except ValueError:
+            return text
+
+    @staticmethod
+    def from_seconds(text: str) -> str:
+        """What `to_seconds` was given, as far as it can be told."""
+        try:
+            return f"{float(text) * 1000:g}"
         except ValueError:
             return text
 
@@ -91,6 +102,11 @@ def _lower(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
 
 
+def _log_level(value: object) -> object:
+    word = _lower(value)
+    return _OTHER_LEVELS.get(word, word) if isinstance(word, str) else word
+
+
 def _clean(value: str) -> str:
     if "\0" in value:
         raise ValueError("a NUL character has no place here")
@@ -127,7 +143,8 @@ def _url(value: str) -> str:
         raise ValueError("not an http:// or https:// address") from None
     if not usable or parts.scheme not in {"http", "https"} or re.search(r"\s", text):
         raise ValueError("not an http:// or https:// address")
-    if parts.username is not None or parts.password is not None:
+    if "@" in text:
+        # In a path, too: a password with a slash in it puts the rest of what is meant for a login there.
         raise ValueError("an address holds no user or password here")
     return text
 
@@ -138,6 +155,36 @@ def _base_url(value: str) -> str:
     if "?" in text or "#" in text:
         raise ValueError("a base address holds no query and no fragment")
     return parts._replace(netloc=parts.netloc.lower(), path=parts.path.rstrip("/")).geturl()
+
+
+def _host_and_port(value: str) -> str:
+    try:
+        parts = urlsplit(f"//{value}")
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or re.search(r"[\s@/?#]", value):
+        raise ValueError("not of the form host:port")
+    return value
+
+
+def _hidden_url(value: Secret) -> Secret:
+    text = value.reveal()
+    try:
+        parts = urlsplit(text)
+        usable = not text or (parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0)
+    except ValueError:
+        usable = False
+    if not usable or re.search(r"\s", text):
+        # Whatever else it is, it may be a secret.
+        raise ValueError("not an http:// or https:// address")
+    return value
+
+
+def _topic(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", value) or value in {".", ".."}:
+        raise ValueError("not a topic of Kafka: letters, digits, '.', '_' and '-', 249 at most")
+    return value
 
 
 def _url_or_empty(value: str) -> str:
@@ -179,6 +226,11 @@ Text: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True), After
 Hidden: TypeAlias = Annotated[Secret, BeforeValidator(_secret), PlainSerializer(str, return_type=str)]
 """A text that is never shown. Spaces and line ends around it are dropped."""
 
+HiddenUrl: TypeAlias = Annotated[Hidden, AfterValidator(_hidden_url)]
+"""An http or https address that is never shown; may be empty."""
+
+KafkaTopic: TypeAlias = Annotated[Text, AfterValidator(_topic)]
+
 FilePath: TypeAlias = Annotated[Path, BeforeValidator(_path)]
 """A file or folder, relative to the working directory."""
 
@@ -202,6 +254,9 @@ Paths: TypeAlias = Annotated[tuple[FilePath, ...], BeforeValidator(_split)]
 
 Texts: TypeAlias = Annotated[tuple[Text, ...], BeforeValidator(_split)]
 
+Brokers: TypeAlias = Annotated[tuple[Annotated[Text, AfterValidator(_host_and_port)], ...], BeforeValidator(_split)]
+"""Servers as ``host:port``, without user and password."""
+
 EngineEntries: TypeAlias = Annotated[tuple[Annotated[Text, AfterValidator(_engine)], ...], BeforeValidator(_split)]
 """Engines as ``NAME=KIND:URL``; see `engine_entry`."""
 
@@ -209,7 +264,7 @@ BaseUrls: TypeAlias = Annotated[tuple[BaseUrl, ...], BeforeValidator(_split)]
 
 ExecutorName: TypeAlias = Literal["stored", "ollama", "synthetic"]
 Executors: TypeAlias = Annotated[tuple[ExecutorName, ...], BeforeValidator(_split), Field(min_length=1)]
-LogLevel: TypeAlias = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
+LogLevel: TypeAlias = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_log_level)]
 ProxyAssignment: TypeAlias = Annotated[Literal["auto", "roster", "none"], BeforeValidator(_lower)]
 FallbackUse: TypeAlias = Annotated[Literal["owned", "always", "never"], BeforeValidator(_lower)]
 Thinking: TypeAlias = Annotated[Literal["default", "on", "off"], BeforeValidator(_lower)]

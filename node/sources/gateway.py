@@ -12,7 +12,7 @@ from node.domain.events import Notice
 from node.domain.ids import SourceId
 from node.domain.jobs import Job
 from node.domain.policies import StepTimeouts
-from node.domain.results import FinishedJob
+from node.domain.results import FinishedJob, Generation, Success
 from node.domain.verdict import Ruling, Verdict
 from node.ports.calls import Call, SessionCalls
 from node.ports.events import EventSink
@@ -84,11 +84,14 @@ class GatewaySource:
                 raise StepFault(verdict.reason)
 
     async def settle(self, finished: FinishedJob) -> Verdict:
-        """See `node.ports.source.JobSource.settle`; a gateway that repeats the receipt in a refusal has it masked."""
+        """See `node.ports.source.JobSource.settle`.
+
+        A gateway that repeats the receipt in a refusal has it masked; what quotes the answer is left out.
+        """
         secrets = tuple(finished.receipt.values())
 
         def judged(reply: Reply, renewed: bool) -> Judged:
-            body = masked(reply.body, secrets) if reply.status >= 400 else reply.body
+            body = masked(reply.body, secrets, _answer(finished)) if reply.status >= 400 else reply.body
             return judge(Step.UPDATE_RESULT, reply.status, reply.headers, body, renewed=renewed)
 
         body = translate.result_wire(finished)
@@ -109,6 +112,14 @@ class GatewaySource:
             text = "the gateway handed out a job without a job_id, which nobody could answer"
             self._events.emit(Notice("protocol", text, self._calls.node_id))
         return job
+
+
+def _answer(finished: FinishedJob) -> str:
+    match finished.outcome:
+        case Success(Generation(text=text)):
+            return text
+        case _:
+            return ""
 
 
 def _judge_poll(reply: Reply, renewed: bool) -> Judged:

@@ -27,7 +27,10 @@ _ABANDON_S: Final = 0.5
 
 @dataclass(eq=False, slots=True)
 class _OpenJob:
-    """A job being worked on; ``finished`` is its result once there is one, ``is_kept`` whether the outbox has it."""
+    """A job being worked on; ``finished`` is its result once there is one, ``is_kept`` whether the outbox has it.
+
+    ``error`` is the executor's, as the operator may read it.
+    """
 
     job: Job
     key: JobKey
@@ -35,6 +38,7 @@ class _OpenJob:
     started: float
     interrupt: Interrupt = field(default_factory=Interrupt)
     finished: FinishedJob | None = None
+    error: str = ""
     took_s: float = 0.0
     is_kept: bool = False
 
@@ -171,7 +175,8 @@ class JobRunner:
         except Interrupted:
             return Failure(self._reason_for_end(open_job.job), payload.model)
         except ExecutorError as error:
-            return Failure(str(error), payload.model)
+            open_job.error = str(error)
+            return Failure(error.told, payload.model)
         except Exception as error:  # noqa: BLE001 - a defect in an executor must not leave the job unanswered
             self._around.events.emit(crash(f"job {open_job.key.job}", error, self._spec.node_id))
             return Failure("the node failed on this job", payload.model)
@@ -210,10 +215,10 @@ class JobRunner:
     def _kept(self, open_job: _OpenJob, finished: FinishedJob) -> None:
         if not open_job.is_kept:
             open_job.is_kept = True
-            self._around.events.emit(_ended_event(finished, open_job.took_s))
+            self._around.events.emit(_ended_event(finished, open_job.took_s, open_job.error))
 
 
-def _ended_event(finished: FinishedJob, took_s: float) -> JobEnded:
+def _ended_event(finished: FinishedJob, took_s: float, error: str) -> JobEnded:
     match finished.outcome:
         case Success(output):
             made = output if isinstance(output, Generation) else None
@@ -225,8 +230,9 @@ def _ended_event(finished: FinishedJob, took_s: float) -> JobEnded:
                 output_tokens=made.output_tokens if made else None,
                 prompt_tokens=output.prompt_tokens,
                 first_token_s=made.first_token_s if made else None,
+                finish_reason=made.finish_reason if made else None,
             )
         case Failure(reason, model):
-            return JobEnded(finished.key, "", model, took_s, output_tokens=None, error=reason)
+            return JobEnded(finished.key, "", model, took_s, output_tokens=None, error=error or reason)
         case outcome:
             assert_never(outcome)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from node.domain.errors import StepFault, TryLater, Withdrawn
 from node.domain.events import PollEnded, PollFailed, PollStarted
@@ -11,12 +12,16 @@ from node.domain.jobs import Job
 from node.ports.source import JobSource
 from node.worker.surroundings import Surroundings
 
+_TURN_SHARE: Final = 0.04
+"""Of a poll cycle, between two bursts of jobs: with the usual cycle 0.2 s."""
+
 
 class Poller:
     """The polls of one session.
 
-    After a job it polls again at once, until a burst is full; with none it waits the rest of its cycle, with jitter; after a failed
-    poll it does so too and backs off beyond that, and too many failures in a row are a fault.
+    After a job it polls again at once, and gives others a turn after a burst of them; with none it waits the rest of
+    its cycle, with jitter; after a failed poll it does so too and backs off beyond that, and too many failures in a
+    row are a fault.
     """
 
     __slots__ = ("_around", "_failures", "_in_a_row", "_node", "_source", "due", "succeeded")
@@ -63,13 +68,14 @@ class Poller:
         self._failures = 0
         self.succeeded = True
         self._in_a_row = 0 if job is None else self._in_a_row + 1
-        self.due = now if self._goes_on_at_once() else max(now, started + self._cycle_s())
+        self.due = max(now, started + self._cycle_s()) if job is None else now + self._pause_s()
         events.emit(PollEnded(self._node, now - started, None if job is None else job.job_id))
         return job
 
-    def _goes_on_at_once(self) -> bool:
+    def _pause_s(self) -> float:
+        """How long to wait after a job: only where a burst ends, and then a small part of a cycle."""
         burst = self._around.policy.burst
-        return self._in_a_row > 0 and (not burst or self._in_a_row % burst > 0)
+        return self._cycle_s() * _TURN_SHARE if burst and self._in_a_row % burst == 0 else 0.0
 
     def wait_a_cycle(self) -> None:
         """Treat the last poll as one that brought nothing: a job that comes again and again must not set the pace."""

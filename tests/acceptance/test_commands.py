@@ -162,6 +162,7 @@ def test_an_outbox_that_is_not_there_is_named(tmp_path: Path) -> None:
         assert "--state-dir" in done.stderr
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(60)
 def test_dead_letters_are_listed_revived_and_dropped(tmp_path: Path) -> None:
     state = str(tmp_path / "state")
@@ -211,12 +212,13 @@ def test_a_settings_file_is_checked_whole(tmp_path: Path) -> None:
 
 
 def test_a_fresh_folder_gets_files_that_work(tmp_path: Path) -> None:
-    assert run("init", cwd=tmp_path).returncode == 0
+    first = run("init", cwd=tmp_path)
+    assert first.returncode == 0
     assert run("roster", "--nodes", "4", cwd=tmp_path).returncode == 0
     assert run("config", "check", cwd=tmp_path).returncode == 0
     again = run("init", cwd=tmp_path)
     assert again.returncode == 0
-    assert again.stdout.count("--force writes over it") == 3
+    assert again.stdout.count("--force writes over it") == first.stdout.count("Wrote ") > 0
 
 
 def test_the_checkout_is_in_order() -> None:

@@ -57,6 +57,7 @@ def microsocks(leaves_by: str) -> Iterator[int]:
         yield port
 
 
+@pytest.mark.proof
 @pytest.mark.needs_tinyproxy
 @pytest.mark.needs_microsocks
 @pytest.mark.timeout(90)

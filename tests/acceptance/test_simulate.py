@@ -84,6 +84,7 @@ def test_one_interrupt_stops_gracefully_at_any_moment(tmp_path: Path, moment: st
         assert content["jobs"]["unsent"] == 0
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(60)
 def test_a_second_interrupt_stops_at_once_and_the_next_run_sends_what_is_left(tmp_path: Path) -> None:
     state, log = tmp_path / "state", tmp_path / "log"
@@ -108,6 +109,7 @@ def test_a_second_interrupt_stops_at_once_and_the_next_run_sends_what_is_left(tm
         assert summary(figures)["jobs"]["unsent"] == 0
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(90)
 def test_nothing_is_lost_when_the_program_is_killed(tmp_path: Path) -> None:
     state, data = tmp_path / "state", tmp_path / "data"
@@ -143,6 +145,7 @@ def test_no_sandbox_outlives_a_killed_program(tmp_path: Path) -> None:
     wait_until_sync(lambda: not alive(children[0]), 10, "the sandbox is gone")
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(90)
 def test_every_node_comes_back_when_its_gateway_does(tmp_path: Path) -> None:
     state, data, figures = tmp_path / "state", tmp_path / "data", tmp_path / "s.json"
@@ -175,6 +178,7 @@ def test_a_gateway_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert done.returncode == 0
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(60)
 def test_a_run_ends_when_every_identity_is_refused(tmp_path: Path) -> None:
     policy = tmp_path / "policy.json"

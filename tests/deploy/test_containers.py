@@ -6,28 +6,34 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from node import __version__
 from node.domain.policies import StopPolicy
 from node.settings.catalogue import catalogue
+from node.settings.load import load
 from tests.deploy.tools import DEPLOY, ROOT, run
 
+PAGE = (ROOT / "docs/operations.md").read_text()
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 COMPOSE_FILES = ["compose.yaml", "compose.dev.yaml"]
 GIVEN = {"API_GATEWAY_URL": "https://gateway.example", "HOME": "/nonexistent"}
 
 
-def compose(name: str) -> dict[str, Any]:
-    """The file as Docker Compose understands it, variables filled in."""
-    said = run("docker-compose", "-f", DEPLOY / name, "config", "--format", "json", environment=GIVEN)
+def compose(*names: str | Path, **environment: str) -> dict[str, Any]:
+    """The files as Docker Compose understands them, one laid over the other, variables filled in."""
+    files = [word for name in names for word in ("-f", DEPLOY / name)]
+    said = run("docker-compose", *files, "config", "--format", "json", environment=environment or GIVEN)
     loaded: dict[str, Any] = json.loads(said)
     return loaded
 
@@ -52,6 +58,10 @@ def test_the_image_runs_as_nobody_special_and_is_stopped_by_a_drain() -> None:
     assert re.search(r"^USER (\d+):\d+$", last, re.MULTILINE)
     assert "\nSTOPSIGNAL SIGTERM\n" in last
     assert "pip install" not in last
+
+
+def test_the_image_is_labelled_with_the_version_that_is_in_it() -> None:
+    assert f'org.opencontainers.image.version="{__version__}"' in DOCKERFILE
 
 
 def test_all_that_the_image_copies_is_let_in_and_nothing_that_is_secret() -> None:
@@ -124,9 +134,49 @@ def test_what_is_not_to_be_written_cannot_be() -> None:
         assert service["logging"]["driver"] == "json-file"
         assert service["restart"] == "unless-stopped"
         assert service["deploy"]["resources"].keys() == {"limits", "reservations"}
+    assert services["models"]["read_only"]
+    assert services["models"]["cap_drop"] == ["ALL"]
     mounts = {mount["target"]: mount for name in ("node", "ollama") for mount in services[name]["volumes"]}
-    assert {target for target, mount in mounts.items() if not mount.get("read_only")} == {"/var/lib/llm-node"}
-    assert mounts["/var/lib/llm-node"]["type"] == "volume"
+    written = {target: mount for target, mount in mounts.items() if not mount.get("read_only")}
+    assert {target: mount["source"] for target, mount in written.items()} == {
+        "/var/lib/llm-node": "state",
+        "/var/log/llm-node": "logs",
+    }
+    assert {mount["type"] for mount in written.values()} == {"volume"}
+
+
+def test_state_and_logs_have_a_place_each_in_the_image() -> None:
+    assert re.search(r'^VOLUME \["/var/lib/llm-node", "/var/log/llm-node"\]$', DOCKERFILE, re.MULTILINE)
+    assert "LLM_NODE_STATE_DIR=/var/lib/llm-node " in DOCKERFILE
+    assert "LLM_NODE_LOGGING__FOLDER=/var/log/llm-node " in DOCKERFILE
+
+
+def test_one_file_tells_compose_and_the_nodes_what_is_set(tmp_path: Path) -> None:
+    deploy = tmp_path / "deploy"
+    shutil.copytree(DEPLOY, deploy)
+    text = (DEPLOY / "example.env").read_text().replace("LOG_LEVEL=info", "LOG_LEVEL=debug")
+    (deploy / ".env").write_text(f"{text}BREAKER=x\nLLM_NODE_GATES__IDLE_ONLY=true\n")
+    environment = compose(deploy / "compose.yaml", HOME="/nonexistent")["services"]["node"]["environment"]
+    assert environment["API_GATEWAY_URL"] == "https://gateway.example"
+    assert environment["LOG_LEVEL"] == "debug"
+    assert environment["LLM_NODE_GATES__IDLE_ONLY"] == "true"
+    loaded = load(config_file=None, profile=None, flags={}, environ=environment, cwd=tmp_path)
+    assert loaded.settings.gates.idle_only
+
+
+OVERRIDES = re.findall(r"```yaml\n(# deploy/compose\.\w+\.yaml\n.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.mark.parametrize("text", OVERRIDES, ids=lambda text: text.partition("\n")[0][2:])
+def test_what_the_page_lays_over_for_other_machines_can_be_used(text: str, tmp_path: Path) -> None:
+    (tmp_path / "over.yaml").write_text(text)
+    services = compose("compose.yaml", tmp_path / "over.yaml")["services"]
+    for name in ("node", "ollama"):
+        assert "devices" not in services[name]["deploy"]["resources"]["reservations"]
+
+
+def test_the_page_tells_of_other_machines() -> None:
+    assert len(OVERRIDES) == 2
 
 
 @pytest.mark.parametrize("name", COMPOSE_FILES)

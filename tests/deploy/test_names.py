@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -38,6 +39,17 @@ OF_OTHERS = {
 ROOT_COMMAND = typer.main.get_command(app)
 
 
+OF_COMPOSE = {"MODELS", "NODE_IMAGE", "OLLAMA_MEMORY", "OLLAMA_MEMORY_LIMIT", "OLLAMA_VERSION"}
+"""What compose.yaml asks for itself."""
+
+
+def pods() -> Iterator[tuple[str, dict[str, Any]]]:
+    """The pods of both manifests that run a node, by their file's name."""
+    for name in ("statefulset", "deployment"):
+        text = (DEPLOY / f"kubernetes/{name}/{name}.yaml").read_text()
+        yield f"{name}.yaml", yaml.safe_load(text)["spec"]["template"]["spec"]
+
+
 def variables() -> Iterator[tuple[str, str, str]]:
     """File, name and value of every variable that a node is given."""
     for block in re.findall(r"^ENV ((?:.*\\\n)*.*)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE):
@@ -48,11 +60,18 @@ def variables() -> Iterator[tuple[str, str, str]]:
             yield name, variable, re.sub(r"\$\{\w+:?[-?]?([^}]*)\}", r"\1", str(value))
     for entry in re.findall(r"^Environment=(.*)$", (DEPLOY / "llm-node.service").read_text(), re.MULTILINE):
         yield ("llm-node.service", *entry.split("=", 1))
-    pod = yaml.safe_load((DEPLOY / "kubernetes/statefulset.yaml").read_text())["spec"]["template"]["spec"]
-    for entry in pod["containers"][0]["env"]:
-        yield "statefulset.yaml", entry["name"], entry.get("value", "")
-    for line in (DEPLOY / "kubernetes/node.env").read_text().splitlines():
-        yield ("node.env", *line.split("=", 1))
+    yield from kubernetes_variables()
+    for name, value in re.findall(r"^(\w+)=(.*)$", (DEPLOY / "example.env").read_text(), re.MULTILINE):
+        yield "example.env", name, value
+
+
+def kubernetes_variables() -> Iterator[tuple[str, str, str]]:
+    """Those of the manifests."""
+    for name, pod in pods():
+        for given in pod["containers"][0]["env"]:
+            yield name, given["name"], given.get("value", "")
+    for name, value in re.findall(r"^(\w+)=(.*)$", (DEPLOY / "kubernetes/base/node.env").read_text(), re.MULTILINE):
+        yield "node.env", name, value
 
 
 VARIABLES = list(variables())
@@ -63,11 +82,12 @@ def command_lines() -> Iterator[tuple[str, list[str]]]:
     yield "Dockerfile", [*re.findall(r'^CMD \["(.*)"\]$', (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)]
     for name in ("compose.yaml", "compose.dev.yaml"):
         yield name, yaml.safe_load((DEPLOY / name).read_text())["services"]["node"]["command"]
-    pod = yaml.safe_load((DEPLOY / "kubernetes/statefulset.yaml").read_text())["spec"]["template"]["spec"]
-    yield "statefulset.yaml", pod["containers"][0]["args"]
+    for name, pod in pods():
+        yield name, pod["containers"][0]["args"]
     (start,) = re.findall(r"^ExecStart=(.*)$", (DEPLOY / "llm-node.service").read_text(), re.MULTILINE)
     yield "llm-node.service", start.split()[1:]
-    for line in re.findall(r"(?:^[$#] (?:/\S+/)?|`|node )llm-node ([^`\n]*)", PAGE, re.MULTILINE):
+    ours = r"(?:(?:^[$#] (?:/\S+/)?|`|node |-- )llm-node |`(?=outbox |config ))([^`|\n#)]*)"
+    for line in re.findall(ours, PAGE, re.MULTILINE):
         yield "operations.md", line.split()
 
 
@@ -92,13 +112,22 @@ def resolve(words: list[str]) -> list[str]:
 def test_every_variable_is_known(file: str) -> None:
     names = {name for place, name, _ in VARIABLES if place == file}
     assert names
-    assert not names - KNOWN - OF_OTHERS
+    assert not names - KNOWN - OF_OTHERS - (OF_COMPOSE if file == "example.env" else set())
+
+
+def test_what_compose_asks_for_is_told_and_passes_for_no_setting() -> None:
+    text = (DEPLOY / "compose.yaml").read_text()
+    asked = set(re.findall(r"\$\{(\w+)", text))
+    told = {name for place, name, _ in VARIABLES if place == "example.env"}
+    assert asked & told >= OF_COMPOSE
+    assert told <= asked
+    assert not [name for name in OF_COMPOSE if name.startswith("LLM_NODE_")]
 
 
 @pytest.mark.parametrize("file", sorted({file for file, _, _ in VARIABLES}))
 def test_the_values_can_be_used(file: str, tmp_path: Path) -> None:
     given = {name: value for place, name, value in VARIABLES if place == file and name in KNOWN and "$" not in value}
-    given = {name: value for name, value in given.items() if not value.startswith(("%d", "the "))}
+    given = {name: value for name, value in given.items() if not value.startswith(("%t", "the "))}
     loaded = load(config_file=None, profile=None, flags={}, environ=given, cwd=tmp_path)
     assert loaded.settings
 
@@ -124,7 +153,7 @@ def test_the_page_names_settings_and_variables_that_exist() -> None:
     assert len(named) > 15
     assert not named - catalogue().keys() - {"node.env", "node.toml"}
     upper = set(re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)`", PAGE))
-    assert not upper - KNOWN - {"OLLAMA_HOST", "LLM_NODE_"}
+    assert not upper - KNOWN - {"COMPOSE_FILE", "LLM_NODE_STOP__DRAIM_S", "NODE_IMAGE", "OLLAMA_HOST"}
 
 
 def test_the_table_of_variables_names_their_settings() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator
 
 import pytest
+import yaml
 
 from node.cli.exit_codes import ExitCode
 from tests.deploy.exposition import families, full_metrics
@@ -13,6 +15,8 @@ from tests.deploy.test_prometheus import RULES
 from tests.deploy.tools import DEPLOY, ROOT
 
 PAGE = (ROOT / "docs/operations.md").read_text()
+
+WRITTEN_BY_OPERATORS = {"deploy/.env", "deploy/compose.amd.yaml", "deploy/compose.cpu.yaml", "deploy/secrets/nodes.csv"}
 
 
 def rows(head: str) -> Iterator[list[str]]:
@@ -72,12 +76,28 @@ def test_links_lead_somewhere(target: str) -> None:
 
 
 def test_files_and_metrics_that_are_named_exist() -> None:
-    assert all((ROOT / path).exists() for path in re.findall(r"`((?:deploy|config|tests)/[\w./-]*)`", PAGE))
+    paths = set(re.findall(r"(?<![\w/.-])((?:deploy|config|tests)/[\w./-]*\w)", PAGE))
+    assert len(paths) > 15
+    assert {path for path in paths if not (ROOT / path).exists()} == WRITTEN_BY_OPERATORS
     named = set(re.findall(r"`(llm_node_\w+[a-z])`", PAGE))
     assert named <= families().keys()
 
 
-def test_the_checks_and_reasons_are_all_told() -> None:
-    text = " ".join(PAGE.split())
-    for reason in families()["llm_node_held"].values["reason"]:
-        assert reason in text.partition("`reason` ")[2].partition(".")[0]
+@pytest.mark.parametrize(
+    ("label", "metric"),
+    [("reason", "llm_node_held"), ("check", "llm_node_check"), ("phase", "llm_node_job_phase_seconds")],
+)
+def test_the_values_of_a_label_are_all_told(label: str, metric: str) -> None:
+    told = " ".join(PAGE.split()).partition(f"`{label}` ")[2]
+    values = families()[metric].values[label]
+    assert values
+    assert {value for value in values if value not in re.split("[.;]", told)[0]} == set()
+
+
+def test_the_alerts_can_be_given_to_the_operator_of_prometheus() -> None:
+    (command,) = re.findall(r"^\$ (\(printf .*\)) \| kubectl apply -n llm-node -f -$", PAGE, re.MULTILINE)
+    made = yaml.safe_load(
+        subprocess.run(["/bin/sh", "-c", command], cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    )
+    assert made["kind"] == "PrometheusRule"
+    assert made["spec"] == yaml.safe_load((DEPLOY / "prometheus/alerts.yaml").read_text())

@@ -20,8 +20,11 @@ RULES = {rule["alert"]: rule for group in yaml.safe_load(ALERTS.read_text())["gr
 DASHBOARD = json.loads((DEPLOY / "grafana/dashboard.json").read_text())
 
 PLACE = 'instance="a",job="llm-node"'
+OTHER = 'instance="b",job="llm-node"'
 HEALTHY = {
     f"up{{{PLACE}}}": "1+0x160",
+    f"up{{{OTHER}}}": "1+0x160",
+    f"llm_node_uptime_seconds{{{PLACE}}}": "0+60x160",
     f"llm_node_ready{{{PLACE}}}": "1+0x160",
     f'llm_node_nodes{{{PLACE},life="running"}}': "1+0x160",
     f'llm_node_nodes{{{PLACE},life="draining"}}': "0+0x160",
@@ -57,7 +60,10 @@ HEALTHY = {
 """A sample a minute."""
 
 SICK = {
-    "LLMNodeDown": {"up{": "0+0x160"},
+    "LLMNodeDown": {"up{" + PLACE: "0+0x160"},
+    "LLMNodeAbsent": {"up{" + PLACE: "_x160", "up{" + OTHER: "_x160"},
+    "LLMNodeGone": {"up{" + OTHER: "1+0x120 _x40"},
+    "LLMNodeRestarts": {"llm_node_uptime": " ".join(["0+60x9"] * 16)},
     "LLMNodeNotReady": {"llm_node_ready{": "0+0x160"},
     "LLMNodeNotPolling": {"llm_node_last_poll": "400+60x160"},
     "LLMNodePaused": {'reason="paused"': "1+0x160"},

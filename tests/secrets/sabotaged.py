@@ -1,7 +1,7 @@
 """The program with defects whose texts hold a secret, planted in as many places as Python has for them.
 
 ``python -m tests.secrets.sabotaged KIND ARGUMENTS``: ``defects`` leaves the masks on, ``unmasked`` takes them off, so
-that a test can see that the secrets really come by. The secret is in the environment, as ``CANARY``.
+that a test can see that the secrets really come by. The secret is in the environment, as ``CANARY_SECRET``.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import threading
 import warnings
 from typing import Any
 
+import node.cli.production
 import node.cli.simulation
 from node.cli.main import main
 from node.domain.jobs import Job
 from node.observability.redaction import Redactor
 from node.sources.gateway import GatewaySource
 
-CANARY = os.environ["CANARY"]
+CANARY = os.environ["CANARY_SECRET"]
 _claims = itertools.count()
 _forgotten: list[asyncio.Task[None]] = []
 _claim = GatewaySource.claim
@@ -105,5 +106,6 @@ if __name__ == "__main__":
     if kind == "unmasked":
         _put(Redactor, "redact", lambda _self, text: text)
     _put(GatewaySource, "claim", _sabotaged_claim)
-    _put(node.cli.simulation, "_close", _close)
+    for module in (node.cli.simulation, node.cli.production):
+        _put(module, "_close", _close)
     sys.exit(main(arguments))

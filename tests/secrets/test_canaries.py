@@ -177,7 +177,7 @@ def sabotage(place: Workplace, served: Served, kind: str, mark: bytes) -> int:
     arguments = (kind, "--gateway", served.url, "--log-level", "debug")
     canary = place.planted.node_secrets[0]
     return place.run(
-        "broken", *arguments, script=SABOTAGED, meanwhile=struck, signals=STOP, CANARY=canary, PYTHONDEVMODE="1"
+        "broken", *arguments, script=SABOTAGED, meanwhile=struck, signals=STOP, CANARY_SECRET=canary, PYTHONDEVMODE="1"
     )
 
 

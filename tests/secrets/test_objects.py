@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 import pickle
 import pprint
 import traceback
@@ -11,22 +12,26 @@ import typing
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import prometheus_client
 import pytest
 
+from node.domain.events import EngineCalled, ModelsAnnounced
 from node.domain.identity import Hardware, Identity, NodeSpec
 from node.domain.ids import AccountId, JobId, JobKey, NodeId, SourceId
 from node.domain.jobs import ChatPayload, Job, Message
 from node.domain.proxies import ProxyAddress
 from node.domain.results import FinishedJob, Generation, Points, Success
 from node.domain.secret import Secret
+from node.observability.event_documents import FORMS, Documents
 from node.observability.log_wording import WORDINGS
 from node.observability.metrics import Metrics
 from node.observability.metrics_subscriber import MetricsSubscriber
+from node.observability.redaction import Redactor
 from node.ports.transport import Reply, Request
 from node.protocol.messages import JobData, PollReply, ResultBody, ResultUpdate, SecretCheck, TokenGrant
+from node.runtime.system import SystemClock
 from node.sandbox.handshake import Handshake
 from node.sandbox.policy import SandboxPolicy, WorkloadPolicy
 from tests.secrets.scanner import Scanner
@@ -115,7 +120,7 @@ def test_a_secret_has_no_other_way_in(way: Callable[[Any], object]) -> None:
         way(SECRET)
 
 
-OUR_OWN_NAMES = {"step", "executor", "engine"}
+OUR_OWN_NAMES = {"step", "executor", "engine", "rule", "state", "action"}
 """Texts of events that are among few words of this program."""
 
 
@@ -133,10 +138,14 @@ def _filled(kind: type[Any]) -> Any:
     for name, hint in typing.get_type_hints(kind).items():
         options = [option for option in typing.get_args(hint) if option is not type(None)] or [hint]
         option = getattr(options[0], "__supertype__", options[0])
-        if typing.get_origin(hint) is tuple:
+        if typing.get_origin(hint) is Literal:
+            values.append(options[0])
+        elif typing.get_origin(hint) is tuple:
             values.append((CANARY,))
         elif isinstance(option, type) and issubclass(option, Enum):
             values.append(next(iter(option)))
+        elif option not in fillings and isinstance(option, type):
+            values.append(_filled(option))
         else:
             values.append(name if name in OUR_OWN_NAMES else fillings[option])
     return kind(*values)
@@ -144,13 +153,43 @@ def _filled(kind: type[Any]) -> Any:
 
 @pytest.mark.parametrize("kind", WORDINGS, ids=lambda kind: kind.__name__)
 def test_no_words_of_an_event_become_a_metric(kind: type[Any]) -> None:
-    metrics = Metrics()
+    metrics = Metrics(redact=redactor().redact)
     handlers = MetricsSubscriber(metrics, 1).handlers()
     event = _filled(kind)
     if kind in handlers:
         handlers[kind](event)
     exposed = prometheus_client.generate_latest(metrics.registry)
     assert SCANNER.secrets_in(exposed) == set()
+
+
+def redactor() -> Redactor:
+    made = Redactor()
+    made.register(SECRET)
+    return made
+
+
+KEY_THAT_TELLS = JobKey(SourceId(f"http://{CANARY}"), NodeId(CANARY), JobId(CANARY))
+
+
+@pytest.mark.parametrize("kind", FORMS, ids=lambda kind: kind.__name__)
+def test_no_document_of_an_event_holds_a_secret(kind: type[Any]) -> None:
+    event = _filled(kind)
+    if hasattr(event, "key"):
+        event = event._replace(key=KEY_THAT_TELLS)
+    shown, told = (
+        json.dumps(Documents(CANARY, SystemClock(), redact).of(event)).encode() for redact in (redactor().redact, str)
+    )
+    assert SCANNER.secrets_in(shown) == set()
+    assert SCANNER.secrets_in(told) == {"it"}
+
+
+def test_a_model_is_a_label_without_the_secret_in_its_name() -> None:
+    for redact, found in ((redactor().redact, set()), (str, {"it"})):
+        metrics = Metrics(redact=redact)
+        handlers = MetricsSubscriber(metrics, 1).handlers()
+        handlers[ModelsAnnounced](ModelsAnnounced(NodeId("n"), (f"llama-{CANARY}",)))
+        handlers[EngineCalled](EngineCalled("ollama", f"llama-{CANARY}", 1.0, 2))
+        assert SCANNER.secrets_in(prometheus_client.generate_latest(metrics.registry)) == found
 
 
 def test_a_planted_leak_is_seen(tmp_path: Path) -> None:

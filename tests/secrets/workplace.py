@@ -119,7 +119,7 @@ class Workplace:
             process = subprocess.Popen(
                 [sys.executable, *script, *arguments],
                 cwd=self.folder,
-                env=environment(**QUICK, PYTHONPATH=str(ROOT), **env),
+                env=environment(**{**QUICK, "PYTHONPATH": str(ROOT), **env}),
                 stdin=subprocess.DEVNULL,
                 umask=0,
                 stdout=stdout,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+import signal
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from tests.support.waiting import wait_until_sync
@@ -26,6 +30,9 @@ ALIAS = "tiny-llama"
 
 CONTEXT = 16384
 """Tokens of the model's context; in plain text a character is one."""
+
+_REST_S = 0.6
+"""Even on a busy machine, generating takes more than a twentieth of so long."""
 
 _EMBEDDING = 64
 _BLOCKS = 2
@@ -140,6 +147,29 @@ class LlamaServer:
             self.process.kill()
             self.process.wait()
             self.process = None
+
+    def freeze(self) -> None:
+        """Stop it in the middle of whatever it does, its connections left open."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    async def at_rest(self, timeout_s: float = 20.0) -> None:
+        """Return when it computes nothing any more."""
+        assert self.process is not None
+        process = psutil.Process(self.process.pid)
+        deadline = time.monotonic() + timeout_s
+        while True:
+            before = process.cpu_times()
+            await asyncio.sleep(_REST_S)
+            after = process.cpu_times()
+            if after.user + after.system - before.user - before.system < _REST_S / 20:
+                return
+            assert time.monotonic() < deadline, f"it still computes after {timeout_s} s"
 
     def _answers(self) -> bool:
         assert self.process is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from node.app.doctor.findings import Finding, failed, passed, warned
 from node.domain.errors import EngineOverloaded, ExecutorError
@@ -15,7 +16,10 @@ from node.ports.clock import Clock
 from node.ports.executor import Executor
 from node.ports.library import ModelLibrary
 
-_SHOWN_MODELS = 5
+_SHOWN_MODELS: Final = 5
+_LIST_S: Final = 8.0
+_TOKEN_S: Final = 20.0
+"""For a model to be loaded and to make its first token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,26 +34,37 @@ class EngineExamination:
     offered: Callable[[str], bool]
     wanted: Sequence[str]
     clock: Clock
-    timeout_s: float
 
     async def findings(self) -> AsyncIterator[Finding]:
-        """What is found, one after the other. Never raises."""
+        """What is found, engine by engine; all are asked at once, and have half a minute. Never raises."""
+        loop = asyncio.get_running_loop()
+        asking = [loop.create_task(self._ask(library), name=f"ask {library.engine}") for library in self.libraries]
         found: list[str] = []
         any_answers = False
-        for library in self.libraries:
-            try:
-                async with asyncio.timeout(self.timeout_s):
-                    models = [model.name for model in await library.stored()]
-            except (ExecutorError, TimeoutError) as error:
-                text = str(error) or f"it said nothing within {self.timeout_s:g} s"
-                yield failed("engine", f"{library.engine}: {text}", "start it, or correct its address")
-                continue
-            any_answers = True
-            offered = [model for model in models if self.offered(model)]
-            found += offered
-            yield await self._generate(library.engine, models, offered)
+        try:
+            for asked in asking:
+                finding, offered = await asked
+                yield finding
+                any_answers = any_answers or offered is not None
+                found += offered or ()
+        finally:
+            for asked in asking:
+                asked.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
         for finding in self._models(found) if any_answers else ():
             yield finding
+
+    async def _ask(self, library: ModelLibrary) -> tuple[Finding, Sequence[str] | None]:
+        """What is found of an engine, and which of its models are on offer; None when it does not say."""
+        try:
+            async with asyncio.timeout(_LIST_S):
+                models = [model.name for model in await library.stored()]
+        except (ExecutorError, TimeoutError) as error:
+            text = str(error) or f"{library.engine} said nothing within {_LIST_S:g} s"
+            named = text if text.startswith(library.engine) else f"{library.engine}: {text}"
+            return failed("engine", named, "start it, or correct its address"), None
+        offered = [model for model in models if self.offered(model)]
+        return await self._generate(library.engine, models, offered), offered
 
     async def _generate(self, engine: str, models: Sequence[str], offered: Sequence[str]) -> Finding:
         if not offered:
@@ -58,15 +73,20 @@ class EngineExamination:
         model = offered[0]
         started = self.clock.monotonic()
         try:
-            async with asyncio.timeout(self.timeout_s):
+            async with asyncio.timeout(_TOKEN_S):
                 made = await self.executors[engine].execute(ChatPayload(model, (Message("user", "Say yes."),), 1))
         except EngineOverloaded as error:
             return warned("engine", f"{engine} is busy: {error}", "try again later")
-        except (ExecutorError, TimeoutError) as error:
-            text = str(error) or f"no token within {self.timeout_s:g} s"
-            return failed(
-                "engine", f"{engine} does not generate with {model}: {text}", "look into the engine's own log"
-            )
+        except TimeoutError:
+            text = f"{engine} made no token with {model} within {_TOKEN_S:g} s"
+            remedy = "if it loads the model, ask again in a minute; if not, look into the engine's own log"
+            return failed("engine", text, remedy)
+        except ExecutorError as error:
+            text = f"{engine} does not generate with {model}: {error}"
+            return failed("engine", text, "look into the engine's own log")
+        if isinstance(made, Generation) and not made.text and not made.finish_reason:
+            text = f"{engine} answered with {model}, and generated nothing"
+            return failed("engine", text, "look into the engine's own log, and at the version of its API")
         ran = made.model if isinstance(made, Generation) else model
         took_s = self.clock.monotonic() - started
         return passed("engine", f"{engine} generated a token with {ran} in {took_s:.1f} s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -20,50 +21,62 @@ _MIB: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class MachineExamination:
-    """What is asked of the machine. ``outbox`` is the file of the node's outbox, ``port`` 0 where any will do."""
+    """What is asked of the machine. ``outbox`` is the file of the node's outbox, None where nobody knows which node it
+    is; ``port`` is 0 where any will do.
+
+    ``own_port`` is the one that this node itself has left word of, 0 where it has not: while it runs, that is taken.
+    """
 
     state_dir: Path
-    outbox: Path
+    outbox: Path | None
     min_free_bytes: int
     host: str
     port: int
     hardware: Hardware
+    own_port: int = 0
 
     def findings(self) -> Iterator[Finding]:
         """What is found. Blocks; never raises."""
         yield self._disk()
-        yield self._outbox()
+        runs = False
+        if self.outbox is not None:
+            outbox = self._outbox(self.outbox)
+            yield outbox
+            runs = outbox.status == "warn"
         if self.port:
-            yield self._port()
+            yield self._port(runs=runs)
         yield self._hardware()
 
     def _disk(self) -> Finding:
-        folder = next(path for path in (self.state_dir, *self.state_dir.parents) if path.exists())
+        folder = self.state_dir
         try:
+            folder = next(path for path in (folder, *folder.parents) if path.exists())
             probe = folder / f".probe-{os.getpid()}"
             probe.write_bytes(b"0" * 4096)
             probe.unlink()
             free = free_bytes(folder)
         except OSError as error:
-            remedy = "make room" if error.errno == 28 else "let this user write there, or name another with --state-dir"
+            remedy = "make room" if error.errno == errno.ENOSPC else _ANOTHER
             return failed("disk", f"{folder}: {error.strerror}", remedy)
         text = f"{folder} has {free // _MIB:,} MiB free"
         if free < self.min_free_bytes:
             return failed("disk", f"{text}; below {self.min_free_bytes // _MIB:,} MiB no job is claimed", "make room")
         return passed("disk", text)
 
-    def _outbox(self) -> Finding:
-        if not self.outbox.exists():
-            return passed("outbox", f"{self.outbox} will be made")
+    def _outbox(self, file: Path) -> Finding:
         try:
-            FileLock.take(self.outbox).release()
+            if not file.exists():
+                return passed("outbox", f"{file} will be made")
+            FileLock.take(file).release()
         except StorageInUse as error:
-            return warned("outbox", f"{error}: this node runs already", "look at it with: llm-node status")
+            return warned("outbox", f"{error}: this node runs already", _LOOK)
         except StorageUnavailable as error:
-            return failed("outbox", str(error), "let this user write there, or name another folder with --state-dir")
-        return passed("outbox", f"{self.outbox} is free")
+            return failed("outbox", str(error), _ANOTHER)
+        except OSError as error:
+            return failed("outbox", f"{file}: {error.strerror}", _ANOTHER)
+        return passed("outbox", f"{file} is free")
 
-    def _port(self) -> Finding:
+    def _port(self, *, runs: bool) -> Finding:
         place = f"{self.host}:{self.port}"
         try:
             found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -72,6 +85,8 @@ class MachineExamination:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 listener.bind(address)
         except OSError as error:
+            if runs and self.port == self.own_port and error.errno == errno.EADDRINUSE:
+                return warned("port", f"{place} is taken by this node, which runs already", _LOOK)
             remedy = "end what listens there, or choose another port with HEALTH_PORT"
             return failed("port", f"{place} for health and metrics: {error.strerror}", remedy)
         return passed("port", f"{place} is free for health and metrics")
@@ -84,4 +99,6 @@ class MachineExamination:
         return passed("hardware", text) if has_gpu else warned("hardware", text, _NO_GPU)
 
 
+_ANOTHER: Final = "let this user write there, or name another folder with --state-dir"
+_LOOK: Final = "look at it with: llm-node status"
 _NO_GPU: Final = "models run on the CPU; if there is a GPU, install its driver and the extra gpu"

@@ -13,7 +13,7 @@ from node.cli.commands.node import node
 from node.cli.commands.outbox import app as outbox
 from node.cli.commands.roster import roster
 from node.cli.commands.simulate import simulate
-from node.cli.commands.steer import drain, pause, resume, status
+from node.cli.commands.steer import ordering, status
 from node.cli.commands.submit import submit
 
 
@@ -24,9 +24,11 @@ def add_to(app: typer.Typer) -> None:
     app.command("loadtest")(loadtest)
     app.command("doctor")(doctor)
     app.command("status")(status)
-    app.command("pause")(pause)
-    app.command("resume")(resume)
-    app.command("drain")(drain)
+    app.command("pause", help="Have a node claim no more jobs; those under way go on.")(ordering("pause"))
+    app.command("resume", help="Have a paused node claim jobs again.")(ordering("resume"))
+    app.command("drain", help="Have a node finish its jobs, leave and end, as the first Ctrl+C does.")(
+        ordering("drain")
+    )
     app.command("gateway")(gateway)
     app.command("submit")(submit)
     app.command("init")(init)

@@ -13,6 +13,9 @@ from node.cli.options import ConfigOption, ProfileOption, SetOption, StateDirOpt
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     node_id: Annotated[str, typer.Option("--node", metavar="ID", help="Examine this row of the roster.")] = "",
+    claim: Annotated[
+        bool, typer.Option("--claim", help="Examine the row of the roster that 'node --claim' would take.")
+    ] = False,
     gateway: Annotated[str | None, typer.Option(metavar="URL", help="The gateway.")] = None,
     state_dir: StateDirOption = None,
     config: ConfigOption = None,
@@ -27,4 +30,6 @@ def doctor(
 
     given: dict[str, object] = {"gateway.url": gateway, "state_dir": state_dir}
     with failures_told():
-        raise typer.Exit(run_doctor(flags(given, assignments), config, profile, node=node_id, as_json=as_json))
+        raise typer.Exit(
+            run_doctor(flags(given, assignments), config, profile, node=node_id, claim=claim, as_json=as_json)
+        )

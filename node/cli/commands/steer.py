@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from node.cli.failing import failures_told
 from node.cli.options import ConfigOption, ProfileOption, SetOption, StateDirOption, flags
 
+if TYPE_CHECKING:
+    from node.app.control import Order
+
 NodeOption: TypeAlias = Annotated[
-    str, typer.Option("--node", metavar="ID", help="Which node, where several run on this state folder.")
+    str, typer.Option("--node", metavar="ID", help="Which node, where several run here on one state folder.")
 ]
 
 
@@ -23,49 +27,25 @@ def status(
     assignments: SetOption = None,
 ) -> None:
     """Show what a node in production does, and whether it is ready."""
-    from node.cli.steering import show_status
+    from node.cli.steering import Reach, show_status
 
     with failures_told():
-        show_status(flags({"state_dir": state_dir}, assignments), config, profile, node=node_id, as_json=as_json)
+        show_status(Reach(flags({"state_dir": state_dir}, assignments), config, profile, node_id), as_json=as_json)
 
 
-def pause(
-    node_id: NodeOption = "",
-    state_dir: StateDirOption = None,
-    config: ConfigOption = None,
-    profile: ProfileOption = None,
-    assignments: SetOption = None,
-) -> None:
-    """Have a node claim no more jobs; those under way go on."""
-    from node.cli.steering import give_order
+def ordering(order: Order) -> Callable[..., None]:
+    """The command that gives an order; each has the same options."""
 
-    with failures_told():
-        give_order("pause", flags({"state_dir": state_dir}, assignments), config, profile, node=node_id)
+    def give(
+        node_id: NodeOption = "",
+        state_dir: StateDirOption = None,
+        config: ConfigOption = None,
+        profile: ProfileOption = None,
+        assignments: SetOption = None,
+    ) -> None:
+        from node.cli.steering import Reach, give_order
 
+        with failures_told():
+            give_order(order, Reach(flags({"state_dir": state_dir}, assignments), config, profile, node_id))
 
-def resume(
-    node_id: NodeOption = "",
-    state_dir: StateDirOption = None,
-    config: ConfigOption = None,
-    profile: ProfileOption = None,
-    assignments: SetOption = None,
-) -> None:
-    """Have a paused node claim jobs again."""
-    from node.cli.steering import give_order
-
-    with failures_told():
-        give_order("resume", flags({"state_dir": state_dir}, assignments), config, profile, node=node_id)
-
-
-def drain(
-    node_id: NodeOption = "",
-    state_dir: StateDirOption = None,
-    config: ConfigOption = None,
-    profile: ProfileOption = None,
-    assignments: SetOption = None,
-) -> None:
-    """Have a node finish its jobs, leave and end, as the first Ctrl+C does."""
-    from node.cli.steering import give_order
-
-    with failures_told():
-        give_order("drain", flags({"state_dir": state_dir}, assignments), config, profile, node=node_id)
+    return give

@@ -25,7 +25,8 @@ class EnginesSettings(Section):
     list: EngineEntries = setting(
         (),
         "Engines as NAME=KIND:URL, KIND being ollama or openai, such as gpu0=ollama:http://127.0.0.1:11434 or"
-        " vllm=openai:http://127.0.0.1:8000/v1. A model is run by the first of them that has it.",
+        " vllm=openai:http://127.0.0.1:8000/v1. A job goes to the one with the most free"
+        " slots among those that have its model.",
     )
     routes: Texts = setting(
         (),
@@ -78,7 +79,11 @@ class BreakerSettings(Section):
         env="ENABLE_CIRCUIT_BREAKER",
     )
     failures: Whole = setting(
-        5, "Failures in a row that open the circuit.", ge=1, le=1000, env="CIRCUIT_BREAKER_THRESHOLD"
+        5,
+        "Failed requests in a row, retries counted, that open the circuit.",
+        ge=1,
+        le=1000,
+        env="CIRCUIT_BREAKER_THRESHOLD",
     )
     open_s: Number = seconds(
         60,
@@ -93,7 +98,7 @@ class ModelSettings(Section):
 
     allowed: Texts = setting(
         (),
-        "Models that are offered, by name or pattern such as llama3*. Empty: all that engines have.",
+        "Models that are offered and run, by name or pattern such as llama3*. Empty: all that engines have.",
         env="ALLOWED_MODELS",
     )
     preload_enabled: bool = setting(

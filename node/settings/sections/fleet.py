@@ -48,8 +48,8 @@ class NodeSettings(Section):
     )
     burst: Whole = setting(
         _NODE.burst,
-        "Jobs that a node claims one right after the other before it waits a cycle. 0: as many as it has slots for, in"
-        " `node` worker.batch_size.",
+        "Jobs that a node claims one right after the other before it gives others a turn, for a 25th of its cycle. 0: as"
+        " many as there are, in `node` worker.batch_size.",
         ge=0,
         le=10_000,
     )

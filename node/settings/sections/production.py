@@ -5,14 +5,16 @@ from __future__ import annotations
 from node.domain.secret import Secret
 from node.settings.vocabulary import (
     DAY_S,
+    Brokers,
     Hidden,
+    HiddenUrl,
+    KafkaTopic,
     Milliseconds,
     Number,
     OptionalPath,
     OptionalUrl,
     Section,
     Text,
-    Texts,
     Whole,
     seconds,
     setting,
@@ -38,7 +40,8 @@ class WorkerSettings(Section):
     id: Text = setting("", "Names the process in logs and metrics. Empty: the machine's name.", env="WORKER_ID")
     slots: Whole = setting(
         0,
-        "Jobs at the same time. 0: as many as the engine says that it runs at once, or 5.",
+        "Jobs at the same time. 0: as many as the engines together say that they run at once, where 5 stands for one that"
+        " does not say.",
         ge=0,
         le=256,
         env=("WORKER_CONCURRENCY", "OLLAMA_NUM_PARALLEL"),
@@ -90,7 +93,7 @@ class HealthSettings(Section):
 
 
 class TracingSettings(Section):
-    """Traces to an OpenTelemetry collector (extra: tracing)."""
+    """Traces to an OpenTelemetry collector (extra: tracing), and profiles in the log and the metrics."""
 
     url: OptionalUrl = setting(
         "",
@@ -98,16 +101,21 @@ class TracingSettings(Section):
         env="OTEL_EXPORTER_OTLP_ENDPOINT",
     )
     sample_rate: Number = setting(
-        0.1, "Share of the jobs that are traced.", unit="share", ge=0, le=1, env="PERFORMANCE_SAMPLE_RATE"
+        0.1,
+        "Share of the jobs that are traced and profiled: each has a line in the log that says where its time went.",
+        unit="share",
+        ge=0,
+        le=1,
+        env="PERFORMANCE_SAMPLE_RATE",
     )
 
 
 class EventSettings(Section):
     """Events to other systems: a Kafka topic (extra: kafka), and a web address for errors."""
 
-    kafka: Texts = setting((), "Kafka's bootstrap servers, as host:port. Empty: no events.", env="KAFKA_BROKERS")
-    topic: Text = setting("llm-node-events", "The topic.", env="KAFKA_TOPIC")
-    webhook: Hidden = setting(
+    kafka: Brokers = setting((), "Kafka's bootstrap servers, as host:port. Empty: no events.", env="KAFKA_BROKERS")
+    topic: KafkaTopic = setting("llm-node-events", "The topic.", env="KAFKA_TOPIC")
+    webhook: HiddenUrl = setting(
         Secret(""),
         "Address that error events are posted to, as JSON; it may hold a secret. Empty: none.",
         env="ERROR_WEBHOOK_URL",

@@ -168,3 +168,11 @@ async def test_closing_twice_is_once(bench: Bench) -> None:
     await library.stored()
     await library.aclose()
     await library.aclose()
+
+
+async def test_what_it_does_at_once_is_a_number_or_not_known_and_never_an_error(bench: Bench) -> None:
+    bench.server.reserve()
+    assert await bench.library().parallel() is None
+    await bench.server.start()
+    assert await bench.library().parallel() is None
+    await bench.server.stop()

@@ -10,7 +10,7 @@ import pytest
 
 from tests.acceptance.program import QUICK, ROOT, environment
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.timeout(90), pytest.mark.proof]
 
 
 def watched(plant: str, folder: Path) -> str:

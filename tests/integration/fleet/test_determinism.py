@@ -7,8 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.integration.fleet.scenario import run
 from tests.support.fleet import first_difference
+
+pytestmark = pytest.mark.proof
 
 ROOT = Path(__file__).parents[3]
 

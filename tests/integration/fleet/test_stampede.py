@@ -9,7 +9,7 @@ import pytest
 from tests.integration.fleet.stampede import Case, hasty_results, measure, no_turnstile
 from tests.support.fleet import Plan
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.proof]
 
 
 def test_a_thousand_nodes_come_back_to_a_gateway_that_has_forgotten_them() -> None:

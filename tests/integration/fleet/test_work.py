@@ -30,6 +30,7 @@ pytestmark = pytest.mark.timeout(120)
 QUICK_RECOVERY = NodePolicy(recovery=Range(20, 60))
 
 
+@pytest.mark.proof
 @in_virtual_time
 async def test_an_hour_of_twenty_nodes() -> None:
     async with world(Plan()) as running:
@@ -47,6 +48,7 @@ async def test_an_hour_of_twenty_nodes() -> None:
     running.check()
 
 
+@pytest.mark.proof
 @in_virtual_time
 async def test_two_slots_and_more_work_than_the_fleet_can_do() -> None:
     flood = WorkloadPolicy(other_models=MODELS[:1], rate_per_s=10, share_other=1, max_pending=10_000)

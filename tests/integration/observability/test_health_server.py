@@ -161,6 +161,22 @@ async def test_a_defect_of_the_source_is_one_bad_reply(caplog: pytest.LogCapture
         assert (await client.get("/health/live")).status_code == 200
 
 
+async def test_those_who_ask_for_metrics_all_at_once_are_told_the_same() -> None:
+    made: list[int] = []
+
+    def metrics() -> bytes:
+        made.append(1)
+        return b"%d" % len(made)
+
+    async with serving(ControlledNode(), metrics=metrics) as client:
+        replies = await asyncio.gather(*(client.get("/metrics") for _ in range(50)))
+        assert len(made) < 25
+        assert {reply.status_code for reply in replies} == {200}
+        async with asyncio.timeout(5):
+            while (await client.get("/metrics")).text == replies[-1].text:
+                pass
+
+
 async def test_a_taken_port_is_told_with_its_remedy() -> None:
     node = ControlledNode()
     one = HealthServer(HealthPolicy(), node, node, bytes, lag_s=lambda: 0.0125, on_crash=print)

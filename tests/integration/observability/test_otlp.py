@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import random
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -26,13 +26,16 @@ from node.observability.otlp import OtlpExport, OtlpPolicy
 from node.observability.trace_book import TraceBook
 from node.observability.tracing import TraceSubscriber
 from node.runtime.system import SystemClock
+from tests.support.waiting import wait_until
 from tests.unit.observability.sample_events import KEY, NODE
+
+PARTS = ("poll", "claim", "chat m", "keep", "submit")
 
 
 class Collector:
-    """Takes exports and keeps what they hold."""
+    """Takes exports and keeps what they hold; with ``asked`` it answers none before that is set."""
 
-    def __init__(self, status: int = 200) -> None:
+    def __init__(self, status: int = 200, asked: threading.Event | None = None) -> None:
         self.resources: list[ResourceSpans] = []
         self.requests: list[tuple[str, dict[str, str]]] = []
         collector = self
@@ -42,6 +45,8 @@ class Collector:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 if self.headers.get("content-encoding") == "gzip":
                     body = gzip.decompress(body)
+                if asked is not None:
+                    asked.wait()
                 collector.requests.append((self.path, {name.lower(): text for name, text in self.headers.items()}))
                 if status == 200:
                     collector.resources.extend(ExportTraceServiceRequest.FromString(body).resource_spans)
@@ -73,21 +78,18 @@ def collector() -> Iterator[Collector]:
     made.close()
 
 
-@pytest.fixture
-def executor() -> Iterator[Executor]:
-    with ThreadPoolExecutor(1) as made:
-        yield made
-
-
 def attributes(span: WireSpan) -> dict[str, object]:
     return {pair.key: getattr(pair.value, pair.value.WhichOneof("value") or "") for pair in span.attributes}
 
 
-async def test_a_collector_receives_whole_traces(collector: Collector, executor: Executor) -> None:
+async def test_a_collector_receives_whole_traces(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody there: no proxy of the environment is on the way
     policy = OtlpPolicy(collector.url, worker="box-7", headers={"x-key": Secret("collector-key")})
     export = OtlpExport.open(policy)
     book = TraceBook(random.Random(1), 1.0)
     bus = EventBus()
+    bus.attach(book)
     bus.attach(TraceSubscriber(export.export, book, SystemClock()))
     bus.emit(ev.LifeChanged(NODE, Life.NEW, LifeInput.START, Life.STARTING))
     bus.emit(ev.StepEnded(NODE, "register", 0.1, 2, "HTTP 503"))
@@ -95,9 +97,10 @@ async def test_a_collector_receives_whole_traces(collector: Collector, executor:
     bus.emit(ev.PollEnded(NODE, 0.02, KEY.job))
     bus.emit(ev.JobClaimed(KEY, "m"))
     context = book.context(KEY)
-    bus.emit(ev.JobEnded(KEY, "ollama", "m", 0.0, 12, prompt_tokens=30, first_token_s=0.25))
+    bus.emit(ev.EngineCalled("ollama", "m", 0.0, 12, trace=context))
+    bus.emit(ev.JobEnded(KEY, "ollama", "m", 0.0, 12, "", 30, 0.25, "stop"))
     bus.emit(ev.ResultAccepted(KEY, 0.5, 1, already=False))
-    await export.aclose(executor)
+    await export.aclose()
 
     path, headers = collector.requests[0]
     assert path == "/v1/traces"
@@ -108,26 +111,29 @@ async def test_a_collector_receives_whole_traces(collector: Collector, executor:
     assert resource["service.instance.id"] == "box-7"
     assert resource["service.version"] == __version__
     spans = collector.spans()
-    assert set(spans) == {"start", "register", "job", "poll", "chat m", "submit"}
+    assert (export.sent, export.dropped) == (8, 0)
+    assert set(spans) == {"start", "register", "job", "poll", "claim", "chat m", "keep", "submit"}
     chat, job = spans["chat m"], spans["job"]
     assert context is not None
     assert context.traceparent == f"00-{chat.trace_id.hex()}-{chat.span_id.hex()}-01"
-    assert all(spans[name].parent_span_id == job.span_id for name in ("poll", "chat m", "submit"))
-    assert all(spans[name].trace_id == job.trace_id for name in ("poll", "chat m", "submit"))
+    assert all(spans[name].parent_span_id == job.span_id for name in PARTS)
+    assert all(spans[name].trace_id == job.trace_id for name in PARTS)
     assert job.parent_span_id == b""
     assert job.kind == WireSpan.SPAN_KIND_CONSUMER
     assert chat.kind == WireSpan.SPAN_KIND_CLIENT
     assert attributes(chat)["gen_ai.request.model"] == "m"
     assert attributes(chat)["gen_ai.usage.output_tokens"] == 12
+    assert "stop" in str(attributes(chat)["gen_ai.response.finish_reasons"])
     assert attributes(chat)["gen_ai.response.time_to_first_chunk"] == 0.25
     assert spans["register"].parent_span_id == spans["start"].span_id
     assert spans["register"].status.message == "HTTP 503"
     assert spans["register"].end_time_unix_nano - spans["register"].start_time_unix_nano == pytest.approx(1e8, rel=0.01)
 
 
-@pytest.mark.parametrize("kind", ["gone", "failing"])
-async def test_a_collector_that_is_away_hurts_nobody(kind: str, executor: Executor) -> None:
-    collector = Collector(503)
+@pytest.mark.parametrize("kind", ["gone", "failing", "silent"])
+async def test_a_collector_that_is_away_hurts_nobody(kind: str) -> None:
+    asked = threading.Event()
+    collector = Collector(503, None if kind != "silent" else asked)
     if kind == "gone":
         collector.close()
     export = OtlpExport.open(OtlpPolicy(f"{collector.url}/my/traces", worker="w", timeout_s=0.3, queue=16))
@@ -136,8 +142,14 @@ async def test_a_collector_that_is_away_hurts_nobody(kind: str, executor: Execut
     for _ in range(12):
         bus.emit(ev.StepEnded(NODE, "register", 0.1))
     assert bus.failures == 0
-    await export.aclose(executor, within_s=0.2)
-    if kind == "failing":
+    assert (export.sent, export.dropped) == (0, 0)
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    await export.aclose(within_s=0.2)
+    assert loop.time() - started < 1.5
+    asked.set()
+    await wait_until(lambda: export.dropped == 12, what="the spans count as dropped")
+    if kind != "gone":
         assert {path for path, _ in collector.requests} == {"/my/traces"}
         collector.close()
 

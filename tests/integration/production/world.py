@@ -6,17 +6,16 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from node.app.assembly import Fleet
-from node.app.control import ControlClient, find_handle
+from node.app.control import ControlClient, ControlHandle, read_handles
 from node.app.production import GatewayAddress, Production
 from node.app.production_plan import claim_identity, plan_production
 from node.app.summary import Outcome
 from node.app.telemetry import Telemetry, redactor_for
-from node.domain.errors import InvalidInput
 from node.domain.identity import Hardware
 from node.gateway.httpx_transport import HttpxTransportFactory
 from node.machine.gpu import Gpu
@@ -110,7 +109,7 @@ class World:
     sandbox: Sandbox
     url: str
     folder: Path
-    settings: dict[str, object] = field(default_factory=dict)
+    max_output: int = 20
 
     @property
     def gateway(self) -> Gateway:
@@ -121,7 +120,9 @@ class World:
         return self.gateway.network().models
 
     async def submit(self, model: str, prompt: str = "Hello") -> JobRecord:
-        order = JobRequest(model=model, messages=[InputMessage(role="user", content=prompt)], max_output=20)
+        order = JobRequest(
+            model=model, messages=[InputMessage(role="user", content=prompt)], max_output=self.max_output
+        )
         return await self.gateway.submit(order, self.gateway.check_key("developer"))
 
     async def answer(self, model: str, prompt: str = "Hello") -> Answer:
@@ -149,7 +150,7 @@ class World:
             task = asyncio.create_task(run.run(GatewayAddress(self.url, self.url)), name="node")
             transport = HttpxTransportFactory(ssl.create_default_context()).open(None)
             try:
-                handle = await until_found(lambda: find_handle(plan.state_dir), task)
+                handle = await until_found(plan.state_dir, claim.spec.node_id, task)
                 node = NodeRun(task, ControlClient(handle, transport), said, plan.state_dir)
                 yield node
                 if not task.done():
@@ -169,13 +170,16 @@ async def world(folder: Path, policy: SandboxPolicy | None = None) -> AsyncItera
         yield World(sandbox, handle.url, folder)
 
 
-async def until_found(find: Callable[[], Any], task: asyncio.Task[Outcome], timeout_s: float = 10.0) -> Any:
+async def until_found(
+    state_dir: Path, node: str, task: asyncio.Task[Outcome], timeout_s: float = 10.0
+) -> ControlHandle:
     async with asyncio.timeout(timeout_s):
         while True:
             if task.done():
                 raise AssertionError(f"the node ended: {task.result()}")
-            with contextlib.suppress(InvalidInput):
-                return find()
+            for handle in read_handles(state_dir):
+                if handle.node == node:
+                    return handle
             await asyncio.sleep(0.01)
 
 

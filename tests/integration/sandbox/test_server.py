@@ -225,3 +225,16 @@ async def test_the_control_token_is_random_unless_set() -> None:
     assert system_surroundings(policy, print).control_token == Secret("mine")
     tokens = {system_surroundings(SandboxPolicy(), print).control_token for _ in range(2)}
     assert len(tokens) == 2
+
+
+async def test_a_client_that_goes_away_within_its_request_is_no_defect(caplog: pytest.LogCaptureFixture) -> None:
+    async with running() as (_, client):
+        for path in ("/submit_job", "/check_node_secret"):
+            _, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+            writer.write(f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{{".encode())
+            await writer.drain()
+            assert (await client.get("/network_stats")).status_code == 200
+            writer.close()
+            await writer.wait_closed()
+            assert (await client.get("/network_stats")).status_code == 200
+    assert "Exception in ASGI application" not in caplog.text

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import random
-import ssl
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from node.app.engines import DEFAULT_SLOTS, EngineBuilder, Engines, plan_engines
+from node.app.engines import plan_engines
 from node.domain.errors import Declined, EngineFailed, EngineRefused, InvalidInput, Refused
 from node.domain.events import BreakerChanged, FellBack, RuleBroken
 from node.domain.results import Generation
 from node.executors.routing import Route
-from node.runtime.system import SystemClock
-from node.settings.load import Loaded, load
 from tests.support.events import RecordingSink
+from tests.support.waiting import wait_until
+from tests.unit.app.engine_bench import built, settings, tagged
 from tests.unit.executors import ollama_server as ollama
 from tests.unit.executors import openai_server as openai
 from tests.unit.executors.doubles import chat
 from tests.unit.executors.ollama_server import OllamaServer, ollama_server
 from tests.unit.executors.openai_server import OpenAiServer, openai_server
-
-
-def settings(folder: Path, environ: dict[str, str] | None = None, **flags: object) -> Loaded:
-    named = {name.replace("__", "."): value for name, value in flags.items()}
-    return load(config_file=None, profile=None, flags=named, environ=environ or {}, cwd=folder)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +35,17 @@ def settings(folder: Path, environ: dict[str, str] | None = None, **flags: objec
 def test_the_engines_are_those_that_are_named(tmp_path: Path, environ: dict[str, str], names: list[str]) -> None:
     plan = plan_engines(settings(tmp_path, environ), tmp_path)
     assert [name for name, _, _ in plan.entries] == names
+
+
+def test_the_settings_file_that_comes_along_names_no_engine(tmp_path: Path) -> None:
+    file = Path(__file__).parents[3] / "config" / "node.toml"
+    for ollama_too in (False, True):
+        text = file.read_text()
+        if ollama_too:
+            text = text.replace("http://127.0.0.1:11434", "http://127.0.0.1:1")
+        (tmp_path / "node.toml").write_text(text)
+        plan = plan_engines(settings(tmp_path, {"OPENAI_BASE_URL": "http://127.0.0.1:2/v1"}), tmp_path)
+        assert [name for name, _, _ in plan.entries] == (["ollama", "openai"] if ollama_too else ["openai"])
 
 
 def test_a_plan_holds_what_was_written(tmp_path: Path) -> None:
@@ -63,7 +65,7 @@ def test_a_plan_holds_what_was_written(tmp_path: Path) -> None:
     assert plan.fallbacks[0].alternatives == ("small:8b",)
     assert plan.rules.deny == ("(?i)forbidden",)
     assert plan.slots == 3
-    assert plan_engines(settings(tmp_path), tmp_path).slots == DEFAULT_SLOTS == 5
+    assert plan_engines(settings(tmp_path), tmp_path).slots == 0
 
 
 def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
@@ -96,36 +98,6 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     assert "the engines are a, a, b" in problems
     assert [fault.place for fault in faults].count("engines.routes") == 2
     assert [fault.place for fault in faults].count("engines.per_model") == 2
-
-
-@contextlib.asynccontextmanager
-async def built(
-    folder: Path,
-    events: RecordingSink,
-    *,
-    falls_back: bool = False,
-    environ: dict[str, str] | None = None,
-    **flags: object,
-) -> AsyncIterator[Engines]:
-    loaded = settings(folder, environ, **flags)
-    builder = EngineBuilder(
-        *(plan_engines(loaded, folder), loaded.settings, ssl.create_default_context(), SystemClock()),
-        *(random.Random(1), events, lambda: None),
-        falls_back=falls_back,
-    )
-    engines = builder.build()
-    for keeper in engines.keepers:
-        await keeper.catalogue.refresh()
-    try:
-        yield engines
-    finally:
-        await engines.executor.aclose()
-        for library in engines.libraries:
-            await library.aclose()
-
-
-def tagged(*names: str) -> ollama.Script:
-    return ollama.listing(*({"model": name, "size": 1} for name in names))
 
 
 async def by_model(exchange: ollama.Exchange) -> None:
@@ -216,6 +188,47 @@ async def test_waiting_for_a_slot_is_no_silence(tmp_path: Path) -> None:
             made = await asyncio.gather(*(engines.executor.execute(chat("Hi", "m:1b")) for _ in range(5)))
     assert len(made) == 5
     assert server.peak == 1
+
+
+async def test_waiting_for_a_download_holds_up_no_other_job(tmp_path: Path) -> None:
+    arrived = asyncio.Event()
+
+    async def fetching(exchange: ollama.Exchange) -> None:
+        if exchange.path != "/api/pull":
+            await ollama.answering("Done.")(exchange)
+            return
+        await exchange.head()
+        await exchange.line({"status": "pulling manifest"})
+        await arrived.wait()
+        server.tags = tagged("here:1b", "new:1b")
+        await exchange.line({"status": "success"})
+        await exchange.end()
+
+    async with ollama_server(fetching) as server:
+        server.tags = tagged("here:1b")
+        wanted = {"models__pull": "true", "models__allowed": "here:1b,new:1b", "models__pull_free_gb": 0}
+        wanted |= {"worker__slots": 1, "ollama__url": server.url, "engines__retries": 0}
+        async with built(tmp_path, RecordingSink(), **wanted) as engines:
+            waiting = [asyncio.create_task(engines.executor.execute(chat("Hi", "new:1b"))) for _ in range(3)]
+            await wait_until(lambda: "/api/pull" in server.paths)
+            assert isinstance(await engines.executor.execute(chat("Hi", "here:1b")), Generation)
+            assert not any(job.done() for job in waiting)
+            arrived.set()
+            made = await asyncio.gather(*waiting)
+    assert [each.model for each in made] == ["new:1b"] * 3
+    assert server.paths.count("/api/pull") == 1
+
+
+@pytest.mark.parametrize("enabled", ["true", "false"])
+async def test_jobs_do_not_let_a_preloaded_model_go(tmp_path: Path, enabled: str) -> None:
+    environ = {"MODEL_PRELOAD_LIST": "m:1b", "MODEL_PRELOAD_ENABLED": enabled}
+    async with ollama_server() as server:
+        server.tags = tagged("m:1b", "other:1b")
+        wanted = {"ollama__url": server.url, "ollama__keep_alive": "5m"}
+        async with built(tmp_path, RecordingSink(), environ=environ, **wanted) as engines:
+            for model in ("m:1b", "other:1b"):
+                await engines.executor.execute(chat("Hi", model))
+    assert [request.chat["keep_alive"] for request in server.requests] == [-1 if enabled == "true" else "5m", "5m"]
 
 
 async def test_a_model_has_a_limit_of_its_own(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.app.production_plan import ProductionPlan, claim_identity, plan_production
+from node.app.telemetry import redactor_for
 from node.domain.errors import InvalidInput, StorageInUse, StorageUnavailable
 from node.domain.identity import Hardware
 from node.settings.load import load
@@ -78,6 +79,31 @@ def test_no_secret_shows_in_a_plan(tmp_path: Path) -> None:
         assert secret not in repr(plan)
 
 
+def test_secrets_in_parts_of_addresses_and_beside_the_settings_are_known(tmp_path: Path) -> None:
+    environ = {
+        **OWN,
+        "ERROR_WEBHOOK_URL": "https://hooks.example/services/B000000000000XYZ?auth=query-key",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/v1/traces?key=collector-key",
+        "OTEL_EXPORTER_OTLP_HEADERS": "x-key=header-key",
+        "HTTP_PROXY": "http://user:env-pass@127.0.0.1:1",
+    }
+    known = {secret.reveal() for secret in planned(tmp_path, environ).secrets()}
+    assert {"B000000000000XYZ", "query-key", "collector-key", "header-key", "env-pass"} <= known
+
+
+def test_a_dry_run_goes_by_no_proxy_and_checks_tokens_by_no_key_of_the_real_gateway(tmp_path: Path) -> None:
+    environ = {**OWN, "NODE_PROXY": "user:proxypass@127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:1"}
+    given = {"gateway__jwt_key": "signing-key", "gateway__trust_env_proxies": "true"}
+    real, trial = (planned(tmp_path, environ, dry_run=dry_run, **given) for dry_run in (False, True))
+    assert real.settings.gateway.jwt_key
+    assert real.settings.gateway.trust_env_proxies
+    assert real.candidates[0].proxy is not None
+    assert not trial.settings.gateway.jwt_key
+    assert not trial.settings.gateway.trust_env_proxies
+    assert trial.candidates[0].proxy is None
+    assert trial.settings.gateway.url == GATEWAY
+
+
 @pytest.mark.parametrize(
     ("use", "owned", "falls_back"),
     [
@@ -113,7 +139,7 @@ def test_each_identity_is_claimed_once_in_the_rosters_order(tmp_path: Path) -> N
     first, second = claim_identity(plan), claim_identity(plan)
     assert [first.spec.node_id, second.spec.node_id] == ["one", "two"]
     assert first.folder != second.folder
-    with pytest.raises(StorageInUse, match="one, two"):
+    with pytest.raises(StorageInUse, match="one, two; look at them with 'status'"):
         claim_identity(plan)
     first.release()
     again = claim_identity(plan)
@@ -124,5 +150,16 @@ def test_each_identity_is_claimed_once_in_the_rosters_order(tmp_path: Path) -> N
 
 def test_a_state_folder_that_cannot_be_made_is_no_identity_in_use(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(StorageUnavailable, match="name another folder with --state-dir"):
         claim_identity(planned(tmp_path, state_dir="file"))
+
+
+def test_a_proxy_is_told_by_its_address_and_never_by_its_login(tmp_path: Path) -> None:
+    for proxy in ("10.0.0.1:8080", "user:hunter2-pass@10.0.0.1:8080", "http://us%40er:hunter2%20pass@10.0.0.1:8080"):
+        plan = planned(tmp_path, {**OWN, "NODE_PROXY": proxy})
+        redact = redactor_for(plan.secrets()).redact
+        told = redact(f"by proxy http://10.0.0.1:8080, which was given as {proxy}")
+        assert "http://10.0.0.1:8080" in told
+        assert "hunter2" not in told
+        (spec,) = plan.candidates
+        assert str(spec.proxy) in redact(str(spec.proxy))

@@ -6,7 +6,9 @@ import io
 from pathlib import Path
 
 import pytest
+import typer
 
+from node.cli.options import assignment
 from node.cli.simulation import SimulationOptions, run_simulation
 from node.cli.submission import Question, run_submission
 from node.domain.errors import InvalidInput
@@ -31,3 +33,19 @@ def test_a_question_that_the_wire_cannot_carry(
     question = Question(prompt, model, 0, None, 1.0, "key")
     with pytest.raises(InvalidInput, match=place):
         run_submission(question, {"gateway.url": "http://127.0.0.1:9"}, None, None, as_json=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("openai.api_key:sk-hush", "openai.api_key… is"),
+        ("sk-hush", "is"),
+        ("=x", "is"),
+        ("openai.api_key", "openai.api_key… is"),
+    ],
+)
+def test_an_assignment_that_is_none_is_told_without_its_value(text: str, told: str) -> None:
+    with pytest.raises(typer.BadParameter) as caught:
+        assignment(text)
+    assert caught.value.message == f"{told} not of the form section.key=value"
+    assert assignment("openai.api_key=sk") == "openai.api_key=sk"

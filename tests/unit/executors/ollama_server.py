@@ -216,6 +216,7 @@ class OllamaServer:
     def reserve(self) -> str:
         """Take a port on which nothing listens yet; returns the URL."""
         self._socket = socket.socket(proto=socket.IPPROTO_TCP)  # named, or asyncio does not turn Nagle's algorithm off
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # so that it can be started anew at once
         self._socket.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         return self.url

@@ -110,13 +110,18 @@ def models(*names: str) -> Script:
 
 @dataclass
 class OpenAiServer(OllamaServer):
-    """As its base, with other paths."""
+    """As its base, with other paths; ``beside`` are those beside the API, of which plain servers have none."""
 
     default: Script = field(default=answering("Hello", " there."))
     tags: Script = field(default=models("tiny"))
+    beside: dict[str, Script] = field(default_factory=dict)
 
     def listed(self, path: str) -> Script | None:
-        return self.tags if path == "/v1/models" else None
+        if path == "/v1/models":
+            return self.tags
+        if path.startswith("/v1/"):
+            return None
+        return self.beside.get(path, refusing(404, {"detail": "Not Found"}))
 
 
 @asynccontextmanager

@@ -111,6 +111,36 @@ async def test_a_cancelled_call_counts_for_nothing() -> None:
     assert bench.state is Circuit.CLOSED
 
 
+@pytest.mark.parametrize(("steps", "state"), [([FOREVER], Circuit.OPEN), (["It", FOREVER], Circuit.CLOSED)])
+@in_virtual_time
+async def test_a_call_that_is_cancelled_after_a_long_silence_is_a_failure(
+    steps: list[str | float], state: Circuit
+) -> None:
+    bench = Bench()
+    bench.does(*steps)
+    for _ in range(5):
+        call = bench.start()
+        await asyncio.sleep(30)
+        call.cancel()
+        await asyncio.wait([call])
+    assert bench.state is state
+    if state is Circuit.OPEN:
+        assert bench.events.events == [
+            BreakerChanged("ollama", "m", "open", "ollama had said nothing for 30 s when its call was ended")
+        ]
+
+
+@in_virtual_time
+async def test_what_opened_it_is_told_to_those_who_ask_as_they_may_read_it() -> None:
+    bench = Bench()
+    bench.does(EngineFailed("what answers at 10.0.0.1 is wrong", told="it is wrong"))
+    for _ in range(5):
+        await bench.call()
+    with pytest.raises(Declined, match=r"\(it is wrong\)"):
+        await bench.breaker.execute(chat("x", "m"))
+    assert bench.events.of(BreakerChanged)[0].reason == "what answers at 10.0.0.1 is wrong"
+
+
 @in_virtual_time
 async def test_models_have_circuits_of_their_own() -> None:
     bench = Bench()
@@ -118,6 +148,20 @@ async def test_models_have_circuits_of_their_own() -> None:
     bench.does(*FINE)
     assert await bench.call("other") == "fine"
     assert bench.breaker.states() == {"m": Circuit.OPEN, "other": Circuit.CLOSED}
+
+
+@in_virtual_time
+async def test_two_names_of_a_model_have_one_circuit() -> None:
+    bench = Bench()
+    await bench.trip("m")
+    assert await bench.call("m:latest") == "Declined"
+    assert await bench.call("m:7b") != "Declined"
+    await asyncio.sleep(61)
+    bench.does(*FINE)
+    assert await bench.call("m:latest") == "fine"
+    assert bench.breaker.states()["m"] is Circuit.CLOSED
+    told = [(change.model, change.state) for change in bench.events.of(BreakerChanged)]
+    assert told == [("m", "open"), ("m", "half-open"), ("m", "closed")]
 
 
 @in_virtual_time

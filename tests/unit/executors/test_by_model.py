@@ -28,6 +28,14 @@ async def test_each_model_has_a_limit_of_its_own() -> None:
 
 
 @in_virtual_time
+async def test_two_names_of_a_model_share_its_limit() -> None:
+    engine = Engine([10.0])
+    limited = LimitedByModel(engine, LIMITS)
+    await asyncio.gather(*(limited.execute(chat("x", f"llama2{tag}")) for tag in ("", ":latest", "", ":latest")))
+    assert engine.peak == 2
+
+
+@in_virtual_time
 async def test_a_default_holds_for_the_rest() -> None:
     engine = Engine([10.0])
     limited = LimitedByModel(engine, LIMITS, default=3)

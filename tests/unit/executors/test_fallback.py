@@ -67,6 +67,17 @@ async def test_nor_is_one_of_an_alternative() -> None:
     assert (engine.asked_models, pieces.texts) == (["big", "middle"], ["It"])
 
 
+async def test_those_who_ask_are_told_of_each_what_they_may_read() -> None:
+    absent = EngineFailed("nothing answers at http://10.0.0.7", told="it is not there")
+    engine = models(big=[absent], middle=[absent], small=[Declined("no model small")])
+    with pytest.raises(EngineFailed) as raised:
+        await Fallback(engine, RULES, RecordingSink()).execute(chat("hello", "big"))
+    assert str(raised.value).count("10.0.0.7") == 2
+    assert raised.value.told == (
+        "it is not there; in its place were tried: middle (it is not there), small (no model small)"
+    )
+
+
 async def test_a_model_without_a_rule_fails_as_it_is() -> None:
     engine, events, error = models(other=[Declined("a")]), RecordingSink(), Declined("a")
     engine.models["other"] = [error]

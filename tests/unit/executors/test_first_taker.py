@@ -36,3 +36,11 @@ async def test_all_are_closed_though_one_fails_to() -> None:
     with pytest.raises(OSError, match="stuck"):
         await FirstTaker(listed).aclose()
     assert [executor.closed for executor in listed] == [1, 1, 1]
+
+
+async def test_those_who_ask_are_told_of_each_what_they_may_read() -> None:
+    absent = Declined("nothing answers at http://10.0.0.7", told="it is not there")
+    with pytest.raises(Declined) as raised:
+        await FirstTaker([Scripted(error=absent), Scripted(error=Declined("no model"))]).execute(chat("hello"))
+    assert str(raised.value) == "nothing answers at http://10.0.0.7; no model"
+    assert raised.value.told == "it is not there; no model"

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -9,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from node.domain.errors import Declined, EngineFailed, EngineOverloaded, EngineRefused, ExecutorError
+from node.domain.errors import Declined, EngineFailed, ExecutorError
 from node.domain.events import EngineCalled, EngineChanged
 from node.domain.jobs import ChatPayload, EmbeddingPayload, Message
 from node.domain.results import Embeddings
-from node.executors.limited import Limited
 from node.executors.ollama import OllamaExecutor, OllamaPolicy
 from tests.support.events import RecordingSink
 from tests.support.waiting import wait_until
@@ -25,7 +23,6 @@ from tests.unit.executors.ollama_server import (
     OllamaServer,
     Script,
     answering,
-    echoing,
     embedding,
     ndjson,
     ollama_server,
@@ -91,7 +88,9 @@ class TestAnAnswer:
         assert (generation.prompt_tokens, generation.output_tokens, generation.finish_reason) == (11, 7, "stop")
         assert sink.events == [
             EngineChanged("ollama", available=True, reason=""),
-            EngineCalled("ollama", "gemma2:2b", 0.0, 7, prompt_tokens=11, first_token_s=0.0),
+            EngineCalled(
+                "ollama", "gemma2:2b", 0.0, 7, prompt_tokens=11, first_token_s=0.0, finish_reason="stop", load_s=0.005
+            ),
         ]
         assert generation.first_token_s == 0.0
         assert generation.tokens_per_s == pytest.approx(7 / 0.9)
@@ -102,6 +101,8 @@ class TestAnAnswer:
             ({"eval_count": 5}, 2.0),
             ({"eval_count": 5, "eval_duration": -1}, 2.0),
             ({"eval_duration": 7}, None),
+            ({"eval_count": -5, "eval_duration": 7}, None),
+            ({"eval_count": 10**30, "eval_duration": 7}, None),
             ({}, None),
         ],
     )
@@ -171,6 +172,14 @@ class TestAnAnswer:
         assert (sent["model"], sent["keep_alive"], sent["think"]) == ("llama3.1:latest", "5m", False)
         assert generation.model == "llama3.1:latest"
 
+    async def test_leaves_the_models_that_are_kept_where_they_are(self, server: OllamaServer, engine: Opener) -> None:
+        executor = engine(keep_alive="5m", kept=("gemma2", "nomic:v1"))
+        await executor.execute(chat(PROMPT, "gemma2:latest"))
+        await executor.execute(chat(PROMPT, "gemma2:2b"))
+        server.default = embedding()
+        await executor.execute(EmbeddingPayload("nomic:v1", ("one",)))
+        assert [request.chat["keep_alive"] for request in server.requests] == [-1, "5m", -1]
+
     async def test_may_end_with_text(self, server: OllamaServer, engine: Opener) -> None:
         async def script(exchange: Exchange) -> None:
             await exchange.head()
@@ -216,34 +225,6 @@ class TestAnAnswer:
         server.default = script
         assert (await engine().execute(chat(PROMPT))).text == "one two"
 
-    async def test_may_come_compressed(self, server: OllamaServer, engine: Opener) -> None:
-        body = gzip.compress(ndjson({"model": "m", "message": {"role": "assistant", "content": "ok"}, "done": True}))
-        server.default = saying(200, NDJSON, body, "Content-Encoding: gzip")
-        assert (await engine().execute(chat(PROMPT))).text == "ok"
-
-    async def test_leaves_thinking_out(self, server: OllamaServer, engine: Opener) -> None:
-        async def script(exchange: Exchange) -> None:
-            await exchange.head()
-            await exchange.part("", thinking="Let me see")
-            await exchange.part("Because.")
-            await exchange.final()
-            await exchange.end()
-
-        server.default = script
-        pieces = Pieces()
-        assert (await engine().execute(chat(PROMPT), pieces)).text == "Because."
-        assert pieces.texts == ["Because."]
-
-    async def test_counts_once_whole_though_the_stream_stays_open(self, server: OllamaServer, engine: Opener) -> None:
-        async def script(exchange: Exchange) -> None:
-            await exchange.head()
-            await exchange.final("whole")
-            await asyncio.Event().wait()
-
-        server.default = script
-        assert (await engine().execute(chat(PROMPT))).text == "whole"
-        await wait_until(lambda: server.left == 1)
-
     async def test_to_a_huge_prompt(self, server: OllamaServer, engine: Opener) -> None:
         prompt = "é" * (5 * 2**20 // 2)
         await engine().execute(chat(prompt))
@@ -268,22 +249,6 @@ async def _no_final_part_unchunked(exchange: Exchange) -> None:
     await exchange.raw(ndjson({**exchange.piece("It begins"), "done": False}))
 
 
-async def _cut(exchange: Exchange) -> None:
-    await exchange.head()
-    await exchange.part("It begins")
-    exchange.cut()
-
-
-async def _reset(exchange: Exchange) -> None:
-    await exchange.head()
-    await exchange.part("It begins")
-    exchange.reset()
-
-
-async def _cut_at_once(exchange: Exchange) -> None:
-    exchange.cut()
-
-
 async def _half_a_line(exchange: Exchange) -> None:
     await exchange.head()
     await exchange.chunk(ndjson(exchange.piece("It begins"))[:40])
@@ -304,9 +269,6 @@ class TestAFailure:
             (_error_line, "ollama failed: llama runner process has terminated"),
             (_no_final_part, "without its final part"),
             (_no_final_part_unchunked, "without its final part"),
-            (_cut, "broke off"),
-            (_reset, "broke off"),
-            (_cut_at_once, "broke off"),
             (_half_a_line, "does not speak as Ollama does"),
             (_only_thought, "set think to false"),
             (answering("", reason="load"), "'load'"),
@@ -315,7 +277,7 @@ class TestAFailure:
             (refusing(400, ""), "ollama answered 400: without a reason"),
             (refusing(499, "request canceled"), "ollama answered 499: request canceled"),
             (refusing(500, "model requires more memory"), "ollama answered 500: model requires more memory"),
-            (refusing(502, "x" * 5000), "xxx…"),
+            (refusing(502, "too long a word " * 500), "…"),
             (saying(500, "text/html", b"<html>\n oops </html>"), "ollama answered 500: <html> oops </html>"),
             (saying(302, "text/html", b"", "Location: http://127.0.0.1:9/"), "ollama answered 302"),
             (saying(200, "text/html", b"<html>Welcome</html>"), "does not speak as Ollama does"),
@@ -358,61 +320,6 @@ class TestAFailure:
         with pytest.raises(EngineFailed):
             await engine().execute(chat(PROMPT))
 
-    @pytest.mark.parametrize("status", [429, 503])
-    async def test_is_none_when_the_engine_is_full(
-        self, server: OllamaServer, engine: Opener, sink: RecordingSink, status: int
-    ) -> None:
-        server.default = refusing(status, "server busy, please try again.  maximum pending requests exceeded")
-        with pytest.raises(EngineOverloaded, match="ollama is full: server busy"):
-            await engine().execute(chat(PROMPT))
-        assert sink.of(EngineCalled)[0].is_overload
-
-    @pytest.mark.parametrize(
-        ("script", "refused"),
-        [
-            (refusing(400, "too long"), True),
-            (refusing(413, "too long"), True),
-            (refusing(422, "too hot"), True),
-            (_only_thought, True),
-            (refusing(500, "no memory"), False),
-            (refusing(401, "no key"), False),
-            (_cut, False),
-        ],
-    )
-    async def test_may_be_the_jobs_own(
-        self, server: OllamaServer, engine: Opener, script: Script, refused: bool
-    ) -> None:
-        server.default = script
-        with pytest.raises(EngineFailed) as failed:
-            await engine().execute(chat(PROMPT))
-        assert isinstance(failed.value, EngineRefused) is refused
-
-    async def test_does_not_show_what_was_asked(
-        self, server: OllamaServer, engine: Opener, sink: RecordingSink
-    ) -> None:
-        server.default = refusing(400, f"template: cannot render {PROMPT}")
-        with pytest.raises(EngineFailed, match="quotes the request") as failed:
-            await engine().execute(chat(PROMPT))
-        assert "deep sky" not in f"{failed.value!r} {failed.value.__cause__!r} {sink.events!r}"
-
-    async def test_is_an_answer_without_end(self, server: OllamaServer, engine: Opener) -> None:
-        async def script(exchange: Exchange) -> None:
-            await exchange.head()
-            while True:
-                await exchange.chunk(b" " * 65536)
-
-        server.default = script
-        with pytest.raises(EngineFailed, match="more than"):
-            await engine(max_output=10).execute(chat(PROMPT))
-        await wait_until(lambda: server.left == 1)
-
-    async def test_is_a_prompt_that_is_no_text(self, server: OllamaServer, engine: Opener, sink: RecordingSink) -> None:
-        for job in (chat("half \ud83d a pair"), chat("whole", "half \ud83d"), EmbeddingPayload("m", ("a", "\ud83d"))):
-            with pytest.raises(EngineRefused, match="surrogate"):
-                await engine().execute(job)
-        assert server.requests == []
-        assert sink.events == [], "the engine has nothing to do with it"
-
     async def test_shows_neither_prompt_nor_answer(
         self, server: OllamaServer, engine: Opener, sink: RecordingSink
     ) -> None:
@@ -436,8 +343,9 @@ class TestAModelThatIsMissing:
     async def test_is_declined_with_the_remedy(self, server: OllamaServer, engine: Opener, sink: RecordingSink) -> None:
         server.scripts.append(refusing(404, "model 'gemma2:2b' not found"))
         executor, pieces = engine(), Pieces()
-        with pytest.raises(Declined, match="ollama has no model 'gemma2:2b'; run: ollama pull gemma2:2b"):
+        with pytest.raises(Declined, match="ollama has no model 'gemma2:2b'; run: ollama pull gemma2:2b") as declined:
             await executor.execute(chat(PROMPT), pieces)
+        assert declined.value.told == "ollama has no model 'gemma2:2b'"
         assert pieces.texts == []
         assert "ollama pull" in sink.of(EngineCalled)[0].error
         assert (await executor.execute(chat(PROMPT))).text == "Hello there."
@@ -451,38 +359,14 @@ class TestAModelThatIsMissing:
         self, server: OllamaServer, engine: Opener, sink: RecordingSink
     ) -> None:
         server.default = saying(404, "text/plain", b"404 page not found")
-        with pytest.raises(Declined, match="not Ollama's API"):
+        with pytest.raises(EngineFailed, match="not Ollama's API") as failed:
             await engine().execute(chat(PROMPT))
-        (changed,) = sink.of(EngineChanged)
-        assert not changed.available
+        assert (failed.value.told, sink.of(EngineChanged)) == ("ollama gave no answer of its kind", [])
+        (call,) = sink.of(EngineCalled)
+        assert (call.error, call.is_refusal) == (str(failed.value), False)
 
 
 class TestAnEngineThatIsAbsent:
-    async def test_declines_and_is_found_when_it_comes(self, sink: RecordingSink, clock: HandClock) -> None:
-        server = OllamaServer()
-        url = server.reserve().replace("http://", "http://user:hidden@")
-        executor = OllamaExecutor(OllamaPolicy(url), clock, sink, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
-        try:
-            with pytest.raises(Declined, match=f"nothing answers at {server.url} .*ollama serve") as declined:
-                await executor.execute(chat(PROMPT))
-            assert "hidden" not in str(declined.value)
-            assert sink.events == [EngineChanged("ollama", available=False, reason=str(declined.value))]
-
-            await server.start()
-            for _ in range(20):
-                with pytest.raises(Declined, match="nothing answers"):
-                    await executor.execute(chat(PROMPT))
-            assert server.connections == 0, "a missing engine is left alone"
-
-            clock.now += 5.0
-            assert (await executor.execute(chat(PROMPT))).text == "Hello there."
-            await executor.execute(chat(PROMPT))
-            assert server.paths == ["/api/tags", "/api/chat", "/api/chat"]
-            assert [change.available for change in sink.of(EngineChanged)] == [False, True]
-        finally:
-            await executor.aclose()
-            await server.stop()
-
     async def test_is_looked_for_by_one_caller_at_a_time(
         self, server: OllamaServer, engine: Opener, sink: RecordingSink, clock: HandClock
     ) -> None:
@@ -523,77 +407,24 @@ class TestAnEngineThatIsAbsent:
             yield silent.url
 
     @pytest.mark.parametrize("tags", [saying(404, "text/html", b"<html>"), stalling()])
-    async def test_is_looked_for_once_in_a_while(
-        self, engine: Opener, server: OllamaServer, clock: HandClock, tags: Script
-    ) -> None:
-        server.default = saying(404, "text/html", b"<html>")
-        executor = engine(connect_s=0.3)
-        with pytest.raises(Declined, match="not Ollama's API"):
+    async def test_is_looked_for_once_in_a_while(self, engine: Opener, clock: HandClock, tags: Script) -> None:
+        absent = OllamaServer()
+        executor = engine(base_url=absent.reserve(), connect_s=0.3)
+        with pytest.raises(Declined, match="nothing answers"):
             await executor.execute(chat(PROMPT))
-        normal, server.tags = server.tags, tags
+        normal, absent.tags = absent.tags, tags
+        await absent.start()
         for looks in (1, 2, 3):
             clock.now += 5.0
             calls = (executor.execute(chat(PROMPT)) for _ in range(30))
             answers = await asyncio.gather(*calls, return_exceptions=True)
             assert all(isinstance(answer, Declined) for answer in answers)
-            assert server.paths == ["/api/chat", *["/api/tags"] * looks]
+            assert absent.paths == ["/api/tags"] * looks
         clock.now += 5.0
-        server.default, server.tags = answering("back"), normal
+        absent.default, absent.tags = answering("back"), normal
         assert (await executor.execute(chat(PROMPT))).text == "back"
-
-    async def test_is_not_sought_through_the_environments_proxy(
-        self, server: OllamaServer, engine: Opener, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
-            monkeypatch.setenv(name, "http://127.0.0.1:9")
-        assert (await engine().execute(chat(PROMPT))).text == "Hello there."
-
-
-class TestCancelling:
-    @pytest.mark.parametrize("pieces", [(), ("It begins",)])
-    async def test_stops_the_engine(
-        self, server: OllamaServer, engine: Opener, sink: RecordingSink, pieces: tuple[str, ...]
-    ) -> None:
-        server.scripts.append(stalling(*pieces))
-        executor, taken = engine(), Pieces()
-        async with running(executor.execute(chat(PROMPT), taken)) as call:
-            await wait_until(lambda: server.running == 1 and taken.texts == list(pieces))
-            call.cancel()
-            await wait_until(lambda: server.left == 1, what="the server sees the client leave")
-            with pytest.raises(asyncio.CancelledError):
-                await call
-        assert "ended before" in sink.of(EngineCalled)[0].error
-        assert (await executor.execute(chat(PROMPT))).text == "Hello there."
-
-    async def test_by_a_deadline_is_the_callers(self, server: OllamaServer, engine: Opener) -> None:
-        server.default = stalling("It begins")
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1):
-                await engine().execute(chat(PROMPT))
-        await wait_until(lambda: server.left == 1)
-
-    async def test_ends_the_stream_when_the_taker_fails(self, server: OllamaServer, engine: Opener) -> None:
-        class Broken:
-            async def push(self, text: str) -> None:
-                raise ValueError("the taker broke")
-
-        server.default = stalling("It begins")
-        with pytest.raises(ValueError, match="the taker broke") as kept:
-            await engine().execute(chat(PROMPT), Broken())
-        await wait_until(lambda: server.left == 1, what="the stream closes though the error keeps its frames alive")
-        assert kept.traceback
-
-    async def test_leaves_no_connection_behind(self, server: OllamaServer, engine: Opener) -> None:
-        server.default = stalling("It begins")
-        executor = engine(concurrency=2)
-        for _ in range(5):
-            async with running(executor.execute(chat(PROMPT))) as call:
-                await wait_until(lambda: server.running == 1)
-                call.cancel()
-                await asyncio.gather(call, return_exceptions=True)
-            await wait_until(lambda: server.running == 0)
-        server.default = echoing
-        assert (await executor.execute(chat("still here"))).text == "still here"
+        await executor.aclose()
+        await absent.stop()
 
 
 class TestEmbeddings:
@@ -649,35 +480,6 @@ class TestEmbeddings:
         with pytest.raises(Declined, match=r"nothing answers at .*attempts failed.*run: ollama serve"):
             await engine().execute(EmbeddingPayload("nomic", ("one",)))
         assert [change.available for change in sink.of(EngineChanged)] == [False]
-
-
-class TestManyCalls:
-    async def test_share_a_few_connections(self, server: OllamaServer, engine: Opener) -> None:
-        server.default = echoing
-        fleet = Limited(engine(concurrency=3), 3)
-        prompts = [f"prompt number {number}" for number in range(40)]
-        answers = await asyncio.gather(*(fleet.execute(chat(prompt)) for prompt in prompts))
-        assert [answer.text for answer in answers] == prompts
-        assert server.peak == 3
-        assert server.connections == 3
-
-    async def test_keep_their_pieces_apart(self, server: OllamaServer, engine: Opener) -> None:
-        server.default = echoing
-        executor = engine(concurrency=8)
-        takers = [Pieces() for _ in range(8)]
-        answers = await asyncio.gather(
-            *(executor.execute(chat(f"say {n} and {n}"), taker) for n, taker in enumerate(takers))
-        )
-        assert [answer.text for answer in answers] == [taker.text for taker in takers]
-
-
-async def test_a_closed_executor_declines(server: OllamaServer, engine: Opener) -> None:
-    executor = engine()
-    await executor.execute(chat(PROMPT))
-    await executor.aclose()
-    await executor.aclose()
-    with pytest.raises(Declined, match="closed"):
-        await executor.execute(chat(PROMPT))
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from tests.unit.executors.ollama_server import (
     pulling,
     refusing,
     saying,
+    stalling,
 )
 
 MANIFEST = {"status": "pulling manifest"}
@@ -54,6 +55,20 @@ async def test_sizes_are_told(server: OllamaServer, library: OllamaLibrary) -> N
     assert await library.stored() == (StoredModel("a:1b", 3338801804), StoredModel("b:2b"))
     assert await library.loaded() == (LoadedModel("a:1b", 5137025024, 4096), LoadedModel("b:2b", 0))
     assert server.paths == ["/api/tags", "/api/ps"]
+
+
+async def test_a_list_waits_for_no_load(server: OllamaServer) -> None:
+    server.default = stalling()
+    library = OllamaLibrary(OllamaPolicy(server.url, concurrency=1), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    moving_now = [asyncio.create_task(library.load("a:1b")), asyncio.create_task(library.pull("b:2b"))]
+    await wait_until(lambda: server.running >= 2)
+    async with asyncio.timeout(10):
+        await library.stored()
+        await library.loaded()
+    for task in moving_now:
+        task.cancel()
+    await asyncio.wait(moving_now)
+    await library.aclose()
 
 
 class TestAPull:

@@ -72,7 +72,8 @@ def test_what_could_take_too_long_is_refused(pattern: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["(", "a**", "[a", "(?P<n>a", "\\", "(" * 5000 + ")" * 5000, "a{99999999999}", "", "(?x)a"]
+    "pattern",
+    ["(", "a**", "[a", "(?P<n>a", "\\", "(" * 5000 + ")" * 5000, "a{99999999999}", "", "(?x)a", "[[]a", "[a--b]"],
 )
 def test_what_is_no_pattern_is_told(pattern: str) -> None:
     with pytest.raises(ValueError, match=r"the pattern .* is"):

@@ -7,6 +7,8 @@ import pytest
 
 from node.domain.errors import Declined, EngineFailed, EngineOverloaded, EngineRefused, ExecutorError
 from node.domain.policies import BackOff
+from node.executors.engine_calls import EngineAbsent
+from node.executors.progress import EngineSilent
 from node.executors.retrying import Retrying
 from tests.support.virtual_time import in_virtual_time
 from tests.unit.executors.doubles import Pieces, chat
@@ -72,7 +74,7 @@ async def test_embeddings_are_always_repeated() -> None:
     assert len(engine.asked) == 3
 
 
-@pytest.mark.parametrize("error", [Declined("not mine"), EngineRefused("bad request")])
+@pytest.mark.parametrize("error", [Declined("not mine"), EngineRefused("bad request"), EngineSilent("nothing")])
 @in_virtual_time
 async def test_what_repeating_cannot_heal_is_not_repeated(error: ExecutorError) -> None:
     engine = Engine([error], ["fine"])
@@ -90,4 +92,29 @@ async def test_a_wait_ends_with_the_call() -> None:
     await asyncio.wait([call])
     assert call.cancelled()
     await asyncio.sleep(100)
+    assert len(engine.asked) == 1
+
+
+@in_virtual_time
+async def test_a_full_engine_is_left_alone_for_as_long_as_it_asks() -> None:
+    engine = Engine([EngineOverloaded("full", 20.0)], [EngineOverloaded("full", 0.5)], ["fine"])
+    started = asyncio.get_running_loop().time()
+    await retrying(engine).execute(chat("hello"))
+    assert asyncio.get_running_loop().time() - started == pytest.approx(20 + 2)
+
+
+@in_virtual_time
+async def test_one_that_is_not_there_has_time_to_come_back() -> None:
+    gone = EngineAbsent("started anew just now")
+    engine = Engine([gone], [gone], [gone], ["fine"])
+    started = asyncio.get_running_loop().time()
+    await Retrying(engine, 3, BackOff(base_s=0.5), random.Random(1)).execute(chat("hello"))
+    assert asyncio.get_running_loop().time() - started == pytest.approx(1 + 2 + 4)
+
+
+@in_virtual_time
+async def test_one_that_asks_for_too_much_is_not_asked_again() -> None:
+    engine = Engine([EngineOverloaded("full", 30.5)], ["fine"])
+    with pytest.raises(EngineOverloaded):
+        await retrying(engine).execute(chat("hello"))
     assert len(engine.asked) == 1

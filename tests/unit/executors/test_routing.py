@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from node.domain.errors import Declined, EngineFailed
+from node.domain.errors import Declined, EngineFailed, EngineOverloaded, EngineRefused, ExecutorError
 from node.domain.model_names import matches
-from node.executors.routing import Route, Routed, parse_route
-from tests.unit.executors.doubles import Scripted, chat
+from node.executors.engine_calls import EngineAbsent
+from node.executors.limited import Limited
+from node.executors.progress import EngineSilent
+from node.executors.routing import Prospect, Route, Routed, parse_route
+from tests.unit.executors.doubles import Pieces, Scripted, chat
 from tests.unit.executors.engine_doubles import Engine
 
 DECLINING = [Declined("not here")]
 
 
-def engines(**scripts: list[Declined | EngineFailed | str]) -> dict[str, Engine]:
+def engines(**scripts: list[ExecutorError | str]) -> dict[str, Engine]:
     return {name: Engine(steps, name=name) for name, steps in scripts.items()}
 
 
@@ -38,11 +43,93 @@ async def test_a_model_without_a_route_is_offered_to_all_in_order() -> None:
     assert (await Routed(known, []).execute(chat("x"))).executor == "b"
 
 
-async def test_a_failure_is_final() -> None:
-    known = engines(a=[EngineFailed("broke off")], b=["b"])
-    with pytest.raises(EngineFailed):
+@pytest.mark.parametrize("error", [EngineFailed("broke off"), EngineOverloaded("full"), EngineSilent("silent")])
+async def test_what_one_fails_at_the_next_is_asked_for(error: ExecutorError) -> None:
+    known, pieces = engines(a=[error], b=["fine"]), Pieces()
+    assert (await Routed(known, []).execute(chat("x"), pieces)).executor == "b"
+    assert pieces.texts == ["fine"]
+
+
+@pytest.mark.parametrize("pieces", [Pieces(), None])
+async def test_an_answer_that_has_begun_is_not_begun_again(pieces: Pieces | None) -> None:
+    error = EngineFailed("broke off")
+    known = engines(a=["It", error], b=["b"])
+    with pytest.raises(EngineFailed) as raised:
+        await Routed(known, []).execute(chat("x"), pieces)
+    assert raised.value is error
+    assert not known["b"].asked
+
+
+async def test_what_an_engine_refuses_is_final() -> None:
+    known = engines(a=[EngineRefused("bad request")], b=["b"])
+    with pytest.raises(EngineRefused):
         await Routed(known, []).execute(chat("x"))
     assert not known["b"].asked
+
+
+@pytest.mark.parametrize(
+    ("errors", "kind"),
+    [
+        ([Declined("no"), EngineAbsent("gone")], EngineAbsent),
+        ([EngineFailed("broke"), EngineAbsent("gone")], EngineFailed),
+        ([EngineFailed("broke"), EngineSilent("silent")], EngineSilent),
+        ([EngineSilent("silent"), EngineOverloaded("full", 3.0)], EngineOverloaded),
+    ],
+)
+async def test_the_error_of_all_is_that_of_most_hope(errors: list[ExecutorError], kind: type[ExecutorError]) -> None:
+    known = {str(number): Engine([error], name=str(number)) for number, error in enumerate(errors)}
+    with pytest.raises(kind) as raised:
+        await Routed(known, []).execute(chat("x"))
+    assert type(raised.value) is kind
+    assert str(raised.value) == f"{errors[0]}; {errors[1]}"
+    if isinstance(raised.value, EngineOverloaded):
+        assert raised.value.retry_after_s == 3.0
+
+
+async def test_those_who_ask_are_told_of_all_engines_what_they_may_read() -> None:
+    known = engines(a=[EngineAbsent("nothing answers at 10.0.0.1", told="a is not there")], b=[Declined("b lacks it")])
+    with pytest.raises(EngineAbsent) as raised:
+        await Routed(known, []).execute(chat("x"))
+    assert raised.value.told == "a is not there; b lacks it"
+
+
+async def test_the_engine_with_most_free_slots_is_asked_first() -> None:
+    known = engines(a=["a"], b=["b"], c=["c"])
+    free = {"a": 1, "b": 2, "c": 3}
+    having = {"a", "b", "c"}
+    prospects = {name: lambda _model, name=name: Prospect(name in having, free[name]) for name in known}
+    routed = Routed(known, [Route("routed", ("a", "b"))], prospects)
+
+    async def asked(model: str = "x") -> str:
+        return (await routed.execute(chat("x", model))).executor
+
+    assert await asked() == "c"
+    having.remove("c")
+    assert await asked() == "b", "it has the model"
+    free["a"] = free["b"] = -2
+    assert await asked() == "a", "of those that are alike the first"
+    free["b"] = -1
+    assert await asked() == "b", "fewer wait"
+    assert await asked("routed") == "b", "fewer wait"
+    free.update(a=1, b=5)
+    assert await asked("routed") == "a", "the order of a route counts while there is a slot"
+    free["a"] = 0
+    assert await asked("routed") == "b"
+
+
+async def test_jobs_that_come_together_are_spread() -> None:
+    known = {name: Engine([1.0, "fine"], name=name) for name in ("a", "b")}
+    limits = {name: Limited(engine, 5) for name, engine in known.items()}
+    prospects = {name: lambda _model, limit=limit: Prospect(free=limit.free) for name, limit in limits.items()}
+    routed = Routed(limits, [], prospects)
+    jobs = [asyncio.ensure_future(routed.execute(chat("x"))) for _ in range(12)]
+    await asyncio.sleep(0)
+    assert [engine.running for engine in known.values()] == [5, 5]
+    assert [limit.free for limit in limits.values()] == [-1, -1]
+    for job in jobs:
+        job.cancel()
+    await asyncio.wait(jobs)
+    assert [limit.free for limit in limits.values()] == [5, 5]
 
 
 async def test_every_engine_is_closed_once_though_one_fails_to() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from node.domain.errors import Refused
@@ -13,8 +15,8 @@ from tests.unit.executors.engine_doubles import Engine, talk, texts
 SECRET_WORDS = "xyzzy plugh"
 
 
-def broken(policy: RulesPolicy, payload: Payload) -> str | None:
-    found = Rules(policy).broken_by(payload)
+async def broken(policy: RulesPolicy, payload: Payload) -> str | None:
+    found = await Rules(policy).broken_by(payload)
     return found and found.rule
 
 
@@ -42,20 +44,20 @@ LIMITS = RulesPolicy(max_messages=3, max_message_chars=10, max_chars=20, max_inp
         (texts("x" * 10, "x" * 10), None),
     ],
 )
-def test_numbers_and_roles(payload: Payload, rule: str | None) -> None:
-    assert broken(LIMITS, payload) == rule
+async def test_numbers_and_roles(payload: Payload, rule: str | None) -> None:
+    assert await broken(LIMITS, payload) == rule
 
 
-def test_a_number_that_is_off_and_no_roles_let_all_pass() -> None:
+async def test_a_number_that_is_off_and_no_roles_let_all_pass() -> None:
     off = RulesPolicy(max_messages=None, max_message_chars=None, max_chars=None, max_inputs=None, roles=())
-    assert broken(off, talk(*[("wizard", "x" * 1000)] * 10_000)) is None
-    assert broken(off, texts(*["x" * 1000] * 20_000)) is None
+    assert await broken(off, talk(*[("wizard", "x" * 1000)] * 10_000)) is None
+    assert await broken(off, texts(*["x" * 1000] * 20_000)) is None
 
 
-def test_an_ordinary_job_keeps_the_defaults() -> None:
-    assert broken(RulesPolicy(), chat("What is it?")) is None
-    assert broken(RulesPolicy(), chat("x" * 1_000_000)) is None
-    assert broken(RulesPolicy(), texts(*["x"] * 10_000)) is None
+async def test_an_ordinary_job_keeps_the_defaults() -> None:
+    assert await broken(RulesPolicy(), chat("What is it?")) is None
+    assert await broken(RulesPolicy(), chat("x" * 1_000_000)) is None
+    assert await broken(RulesPolicy(), texts(*["x"] * 10_000)) is None
 
 
 @pytest.mark.parametrize(
@@ -69,8 +71,8 @@ def test_an_ordinary_job_keeps_the_defaults() -> None:
         (texts("hello"), None),
     ],
 )
-def test_what_is_denied_may_stand_nowhere(payload: Payload, rule: str | None) -> None:
-    assert broken(RulesPolicy(deny=("(?i)xyzzy", r"^plugh")), payload) == rule
+async def test_what_is_denied_may_stand_nowhere(payload: Payload, rule: str | None) -> None:
+    assert await broken(RulesPolicy(deny=("(?i)xyzzy", r"^plugh")), payload) == rule
 
 
 @pytest.mark.parametrize(
@@ -86,23 +88,25 @@ def test_what_is_denied_may_stand_nowhere(payload: Payload, rule: str | None) ->
         (texts(), "allow"),
     ],
 )
-def test_what_is_allowed_must_be_asked_last(payload: Payload, rule: str | None) -> None:
-    assert broken(RulesPolicy(allow=("translate", "^sum up")), payload) == rule
+async def test_what_is_allowed_must_be_asked_last(payload: Payload, rule: str | None) -> None:
+    assert await broken(RulesPolicy(allow=("translate", "^sum up")), payload) == rule
 
 
-def test_what_is_denied_is_not_allowed() -> None:
-    assert broken(RulesPolicy(deny=("xyzzy",), allow=("translate",)), chat("translate xyzzy")) == "deny"
+async def test_what_is_denied_is_not_allowed() -> None:
+    assert await broken(RulesPolicy(deny=("xyzzy",), allow=("translate",)), chat("translate xyzzy")) == "deny"
 
 
-def test_no_more_is_looked_through_than_is_bounded() -> None:
+async def test_no_more_is_looked_through_than_is_bounded() -> None:
     padded = talk(("user", "x" * 60), ("user", "x" * 41))
     denying = RulesPolicy(deny=("bomb",), max_scanned_chars=100)
-    assert broken(denying, padded) == "max_scanned_chars"
-    assert broken(denying, talk(("user", "x" * 60), ("user", "x" * 40))) is None
-    assert broken(RulesPolicy(max_scanned_chars=100), padded) is None, "without patterns nothing is looked through"
+    assert await broken(denying, padded) == "max_scanned_chars"
+    assert await broken(denying, talk(("user", "x" * 60), ("user", "x" * 40))) is None
+    assert await broken(RulesPolicy(max_scanned_chars=100), padded) is None, (
+        "without patterns nothing is looked through"
+    )
     allowing = RulesPolicy(allow=("x",), max_scanned_chars=100)
-    assert broken(allowing, padded) is None, "what is asked last is looked through alone"
-    assert broken(allowing, talk(("user", "x" * 101))) == "max_scanned_chars"
+    assert await broken(allowing, padded) is None, "what is asked last is looked through alone"
+    assert await broken(allowing, talk(("user", "x" * 101))) == "max_scanned_chars"
 
 
 EVERY_BREACH = [
@@ -131,7 +135,8 @@ async def test_a_refusal_names_the_rule_and_quotes_nothing(policy: RulesPolicy, 
 
 async def test_a_refusal_says_by_how_much_or_by_which_pattern() -> None:
     rules = Rules(RulesPolicy(max_messages=2, deny=("nothing", "plugh")))
-    counted, denied = rules.broken_by(talk(*[("user", "hi")] * 7)), rules.broken_by(chat("plugh"))
+    counted = await rules.broken_by(talk(*[("user", "hi")] * 7))
+    denied = await rules.broken_by(chat("plugh"))
     assert counted is not None
     assert "7 messages, where 2 are the most" in counted.text
     assert denied is not None
@@ -150,3 +155,20 @@ async def test_a_refusal_says_by_how_much_or_by_which_pattern() -> None:
 def test_a_policy_that_cannot_be_kept_is_refused(wrong: dict[str, int], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         RulesPolicy(**wrong)  # type: ignore[arg-type]
+
+
+async def test_others_have_their_turn_between_the_patterns_of_a_long_job() -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    rules = Rules(RulesPolicy(deny=("a", "b", "c"), allow=("d", "x")))
+    assert await rules.broken_by(chat("x" * 2000)) is None
+    task.cancel()
+    assert turns == 5
+    assert await rules.broken_by(chat("y" * 2000)) is not None

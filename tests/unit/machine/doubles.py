@@ -197,6 +197,9 @@ class MemoryLibrary:
         self.have(name)
         self.in_memory[name] = LoadedModel(name, size, vram)
 
+    async def parallel(self) -> int | None:
+        return None
+
     async def stored(self) -> tuple[StoredModel, ...]:
         await self._called("stored")
         return tuple(self.models.values())
@@ -221,7 +224,7 @@ class MemoryLibrary:
         await self._called("load")
         if model not in self.models:
             raise EngineFailed(f"model '{model}' not found")
-        self.in_memory[model] = LoadedModel(model, self.sizes.get(model))
+        self.in_memory.setdefault(model, LoadedModel(model, self.sizes.get(model)))
         self.on_move()
 
     async def unload(self, model: str) -> None:

@@ -22,7 +22,7 @@ def test_each_gate_stands_for_a_hold_of_its_own() -> None:
         MemoryGate(MemoryPolicy()),
         DiskGate(1),
         IdleOnlyGate(IdleOnlyPolicy(), clock),
-        EngineGate(()),
+        EngineGate((), clock),
         FailureStreakGate(FailureStreakPolicy(), clock),
     ]
     assert [gate.hold for gate in gates] == [Hold.MEMORY, Hold.DISK, Hold.GPU_BUSY, Hold.ENGINE, Hold.FAILURES]
@@ -126,9 +126,30 @@ class TestIdleOnly:
 
 
 class TestEngine:
-    def test_closes_when_no_engine_is_left(self) -> None:
+    @in_virtual_time
+    async def test_closes_for_a_while_when_every_engine_is_full(self) -> None:
         told = Told()
-        gate = EngineGate(("a", "b"))
+        gate = EngineGate(("a", "b"), VirtualClock())
+        told.attach(gate)
+        told.emit(failed_call(overload=True, engine="a"))
+        told.emit(failed_call(overload=True, engine="other"))
+        assert gate.closed_because == ""
+        told.emit(gone("b", "b is not there"))
+        assert gate.closed_because == "a is full; b is not there"
+        told.emit(failed_call(engine="a"))
+        told.emit(failed_call(refusal=True, engine="a"))
+        assert gate.closed_because, "neither a failure nor a refusal says that there is room"
+        await asyncio.sleep(5)
+        assert gate.closed_because == ""
+        told.emit(failed_call(overload=True, engine="a"))
+        assert gate.closed_because
+        told.emit(failed_call(error="", engine="a"))
+        assert gate.closed_because == ""
+
+    @in_virtual_time
+    async def test_closes_when_no_engine_is_left(self) -> None:
+        told = Told()
+        gate = EngineGate(("a", "b"), VirtualClock())
         told.attach(gate)
         told.emit(gone("a", "a is not there"))
         assert gate.closed_because == ""
@@ -138,9 +159,10 @@ class TestEngine:
         told.emit(there("b"))
         assert gate.closed_because == ""
 
-    def test_closes_while_every_breaker_is_open(self) -> None:
+    @in_virtual_time
+    async def test_closes_while_every_breaker_is_open(self) -> None:
         told = Told()
-        gate = EngineGate(("a", "b"))
+        gate = EngineGate(("a", "b"), VirtualClock())
         told.attach(gate)
         told.emit(BreakerChanged("a", "m", "open"))
         told.emit(BreakerChanged("a", "n", "open"))
@@ -156,9 +178,10 @@ class TestEngine:
         told.emit(BreakerChanged("a", "n", "closed"))
         assert gate.closed_because == ""
 
-    def test_an_engine_that_is_tried_again_gets_one_job_at_a_time(self) -> None:
+    @in_virtual_time
+    async def test_an_engine_that_is_tried_again_gets_one_job_at_a_time(self) -> None:
         told = Told()
-        gate = EngineGate(("a",))
+        gate = EngineGate(("a",), VirtualClock())
         told.attach(gate)
         told.emit(BreakerChanged("a", "m", "half-open"))
         assert gate.closed_because == ""
@@ -175,17 +198,19 @@ class TestEngine:
         told.emit(BreakerChanged("a", "m", "closed"))
         assert gate.closed_because == ""
 
-    def test_an_engine_that_is_tried_again_holds_up_no_other(self) -> None:
+    @in_virtual_time
+    async def test_an_engine_that_is_tried_again_holds_up_no_other(self) -> None:
         told = Told()
-        gate = EngineGate(("a", "b"))
+        gate = EngineGate(("a", "b"), VirtualClock())
         told.attach(gate)
         told.emit(BreakerChanged("a", "m", "half-open"))
         told.emit(claimed("1"))
         assert gate.closed_because == ""
 
-    def test_a_model_that_nobody_asked_for_may_yet_work(self) -> None:
+    @in_virtual_time
+    async def test_a_model_that_nobody_asked_for_may_yet_work(self) -> None:
         told, offered = Told(), ["m:latest", "n"]
-        gate = EngineGate(("a",), lambda engine: offered if engine == "a" else ())
+        gate = EngineGate(("a",), VirtualClock(), lambda engine: offered if engine == "a" else ())
         told.attach(gate)
         told.emit(BreakerChanged("a", "m", "open"))
         assert gate.closed_because == ""
@@ -195,8 +220,10 @@ class TestEngine:
         assert gate.closed_because == ""
 
 
-def failed_call(*, overload: bool = False, error: str = "broke off") -> EngineCalled:
-    return EngineCalled("ollama", "m", 1.0, None, error, is_overload=overload)
+def failed_call(
+    *, overload: bool = False, refusal: bool = False, error: str = "broke off", engine: str = "ollama"
+) -> EngineCalled:
+    return EngineCalled(engine, "m", 1.0, None, error, is_overload=overload, is_refusal=refusal)
 
 
 class TestFailureStreak:
@@ -275,6 +302,7 @@ class TestFailureStreak:
         await asyncio.sleep(1)
         told.emit(claimed(1))
         told.emit(failed_call(overload=True))
+        told.emit(failed_call(refusal=True))
         told.emit(failed_call(error=""))
         told.emit(ended(1, "the engine is full"))
         assert gate.closed_because == ""

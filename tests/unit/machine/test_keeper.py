@@ -105,6 +105,33 @@ class TestOffer:
             assert bench.told.of(EngineChanged)[-1] == there("ollama")
 
     @in_virtual_time
+    async def test_a_model_that_was_removed_by_hand_is_offered_no_more_after_one_refused_job(self) -> None:
+        library = MemoryLibrary().have("a", "b")
+        async with Bench(library).running() as bench:
+            await asyncio.sleep(2)
+            del library.models["b"]
+            bench.told.emit(EngineCalled("other", "b", 0.1, None, "no model", is_refusal=True))
+            await asyncio.sleep(0.1)
+            assert bench.keeper.offered() == ("a", "b")
+            bench.told.emit(EngineCalled("ollama", "b", 0.1, None, "no model", is_refusal=True))
+            await asyncio.sleep(0.1)
+            assert bench.keeper.offered() == ("a",)
+
+    @in_virtual_time
+    async def test_a_run_of_refused_jobs_does_not_make_it_ask_and_ask(self) -> None:
+        class Counting(MemoryLibrary):
+            async def stored(self) -> Any:
+                asked.append(VirtualClock().monotonic())
+                return await super().stored()
+
+        asked: list[float] = []
+        async with Bench(Counting().have("a")).running() as bench:
+            for _ in range(200):
+                bench.told.emit(EngineCalled("ollama", "a", 0.1, None, "too long", is_refusal=True))
+                await asyncio.sleep(0.1)
+        assert 3 <= len(asked) <= 6
+
+    @in_virtual_time
     async def test_an_engine_that_is_not_managed_is_listed_alone(self) -> None:
         library = MemoryLibrary(manages=False).have("a", "m")
         bench = Bench(library, replace(POLICY, preload=("m",), catalogue=PULLS))
@@ -115,6 +142,9 @@ class TestOffer:
             assert library.log == []
             with pytest.raises(Declined):
                 await bench.keeper.ensure("n:7b")
+            assert [notice.text for notice in bench.told.of(Notice)] == [
+                "ollama loads and fetches no models when asked: models.preload and models.pull do not reach it"
+            ]
 
 
 class TestEnsure:
@@ -234,6 +264,34 @@ class TestPreload:
             assert library.log == ["load a"] * 2
 
     @in_virtual_time
+    async def test_an_engine_that_restarts_in_the_middle_of_a_load_gets_its_models_as_soon_as_it_is_back(self) -> None:
+        library = MemoryLibrary(move_s=4).have("a", "b")
+        async with Bench(library, replace(POLICY, preload=("a", "b"))).running() as bench:
+            library.down = "connection refused"
+            await asyncio.sleep(20)
+            assert [event.error for event in bench.told.of(ModelMoved)] == ["connection refused"] * 2
+            library.down = ""
+            await asyncio.sleep(20)
+            assert bench.moves("load") == ["a", "b"]
+
+    @in_virtual_time
+    async def test_an_engine_that_is_slow_once_is_not_taken_for_one_that_was_started_anew(self) -> None:
+        class Heavy(MemoryLibrary):
+            async def load(self, model: str) -> None:
+                self.log.append(f"load {model}")
+                raise EngineFailed("it needs more memory than there is")
+
+        library = Heavy().have("a")
+        async with Bench(library, replace(POLICY, preload=("a",))).running() as bench:
+            for _ in range(4):
+                library.answers_in_s = 20
+                await bench.keeper.catalogue.refresh()
+                assert not bench.keeper.catalogue.is_fresh
+                library.answers_in_s = 0
+                await asyncio.sleep(40)
+            assert library.log == ["load a"]
+
+    @in_virtual_time
     async def test_a_load_that_takes_for_ever_is_given_up(self) -> None:
         library = MemoryLibrary(move_s=10_000).have("a")
         async with Bench(library, replace(POLICY, preload=("a",), move_s=100)).running() as bench:
@@ -336,7 +394,7 @@ class TestRelief:
             assert len(library.log) > 1
 
     @in_virtual_time
-    async def test_a_preloaded_model_goes_last_and_comes_back_where_it_fits(self) -> None:
+    async def test_a_preloaded_model_goes_when_all_else_is_too_much_and_comes_back_where_it_fits(self) -> None:
         library = MemoryLibrary(sizes={"p": 3 * GB}).have("p")
         bench = Bench(library, replace(POLICY, preload=("p",)))
         async with bench.running():
@@ -346,12 +404,49 @@ class TestRelief:
             assert bench.moves("unload") == ["x:1"]
             bench.others = 6 * GB
             await asyncio.sleep(80)
+            assert bench.moves("unload") == ["x:1"], "what is left is what the operator wants there"
+            bench.others = 8 * GB + 1
+            await asyncio.sleep(20)
             assert bench.moves("unload") == ["x:1", "p"]
-            await asyncio.sleep(600)
-            assert bench.moves("load") == ["p"]
-            bench.others = 4 * GB
+            await asyncio.sleep(310)
+            (notice,) = bench.told.of(Notice)
+            assert notice.text == "p is to be preloaded, and waits for memory; see models.memory_threshold"
+            bench.others = 7 * GB + 1
+            await asyncio.sleep(310)
+            assert bench.moves("load") == ["p"], "it has no room"
+            bench.others = 7 * GB
             await asyncio.sleep(6)
             assert bench.moves("load") == ["p", "p"]
+
+    @pytest.mark.parametrize("in_vram", [False, True])
+    def test_a_preloaded_model_that_fills_the_memory_stays(self, in_vram: bool) -> None:
+        @in_virtual_time
+        async def run() -> None:
+            library = MemoryLibrary().have("p")
+            bench = Bench(library, replace(POLICY, preload=("p", "q")))
+            bench.in_vram = in_vram
+            library.hold("p", 9 * GB, 9 * GB)
+            async with bench.running():
+                await asyncio.sleep(200)
+                library.hold("x:1", GB // 2, GB // 2)
+                await asyncio.sleep(400)
+                assert bench.moves("unload") == ["x:1"]
+                library.have("q")
+                await asyncio.sleep(310)
+                assert bench.moves("load") == ["p", "q"], "another that is to be there does not wait for it to go"
+
+        run()
+
+    @in_virtual_time
+    async def test_an_unload_that_takes_its_time_holds_up_no_listing(self) -> None:
+        library = MemoryLibrary(move_s=500)
+        library.hold("a", 9 * GB)
+        async with Bench(library).running() as bench:
+            await asyncio.sleep(90)
+            library.have("b")
+            await asyncio.sleep(34)
+            assert bench.keeper.offered() == ("a", "b")
+            assert library.log == ["unload a"], "one at a time"
 
     @in_virtual_time
     async def test_without_a_sample_nothing_goes(self) -> None:
@@ -474,6 +569,44 @@ class TestOnDemand:
                 await executor.execute(asking("n:7b"))
             await executor.aclose()
             assert inner.closed
+
+    @in_virtual_time
+    async def test_fetches_again_what_was_removed_by_hand(self) -> None:
+        library = MemoryLibrary(remote={"m": GB}).have("m")
+
+        class Forgetful(Echo):
+            async def execute(self, payload: Payload, partials: Partials | None = None) -> Generation:
+                tried.append(payload.model)
+                if payload.model not in library.models:
+                    raise Declined("no such model")
+                return await super().execute(payload, partials)
+
+        tried: list[str] = []
+        async with Bench(library, replace(POLICY, catalogue=PULLS)).running() as bench:
+            executor = OnDemand(Forgetful(), bench.keeper)
+            library.models.clear()
+            both = (executor.execute(asking("m")), executor.execute(asking("m")))
+            assert [made.text for made in await asyncio.gather(*both) if isinstance(made, Generation)] == ["m", "m"]
+            assert library.log == ["pull m"]
+            assert tried == ["m"] * 4
+            with pytest.raises(Declined):
+                await executor.execute(asking("other"))
+            assert tried[4:] == ["other"]
+
+    @in_virtual_time
+    async def test_passes_on_what_an_engine_declines_though_it_has_it(self) -> None:
+        class Declining(Echo):
+            async def execute(self, payload: Payload, partials: Partials | None = None) -> Generation:
+                raise Declined("left alone")
+
+        library = MemoryLibrary().have("m")
+        async with Bench(library, replace(POLICY, catalogue=PULLS)).running() as bench:
+            with pytest.raises(Declined, match="left alone"):
+                await OnDemand(Declining(), bench.keeper).execute(asking("m"))
+            library.down = "gone"
+            with pytest.raises(Declined, match="left alone"):
+                await OnDemand(Declining(), bench.keeper).execute(asking("m"))
+            assert library.log == []
 
     @in_virtual_time
     async def test_a_model_that_runs_is_not_unloaded(self) -> None:

@@ -67,7 +67,7 @@ def presence(monitor: NodeMonitor, node: NodeId = ONE) -> Presence:
 def test_it_listens_to_all_that_concerns_it(monitor: NodeMonitor) -> None:
     unheard = set(get_args(ev.Event)) - set(monitor.handlers())
     engines = {ev.EngineCalled, ev.BreakerChanged, ev.FellBack, ev.RuleBroken, ev.ModelMoved, ev.ModelPulling}
-    assert unheard == {ev.StepRetried, ev.ModelsAnnounced} | engines
+    assert unheard == {ev.StepRetried, ev.ModelsAnnounced, ev.JobProfiled} | engines
 
 
 def test_a_fleet_begins_with_new_nodes(monitor: NodeMonitor) -> None:

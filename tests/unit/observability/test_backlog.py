@@ -35,7 +35,7 @@ async def test_work_ends_when_all_is_sent_after_the_stop() -> None:
             sent.extend(backlog.take(1))
             await asyncio.sleep(1)
 
-    task = asyncio.create_task(backlog.emptied_by(work(), stop, 5.0))
+    task = asyncio.create_task(backlog.emptied_by(work(), stop, lambda: 5.0))
     for number in range(3):
         backlog.add(number)
     await asyncio.sleep(0.5)
@@ -57,7 +57,7 @@ async def test_work_that_does_not_end_is_ended_and_the_rest_dropped() -> None:
             await backlog.rest(60.0)
 
     backlog.add(1)
-    task = asyncio.create_task(backlog.emptied_by(work(), stop, 5.0))
+    task = asyncio.create_task(backlog.emptied_by(work(), stop, lambda: 5.0))
     await asyncio.sleep(100)
     assert tries == 2
     stop.set()
@@ -78,4 +78,4 @@ async def test_a_stop_with_nothing_waiting_ends_at_once_and_defects_are_not_hidd
 
     stop.set()
     with pytest.raises(LookupError):
-        await backlog.emptied_by(work(), stop, 5.0)
+        await backlog.emptied_by(work(), stop, lambda: 5.0)

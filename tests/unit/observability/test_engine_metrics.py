@@ -26,6 +26,22 @@ def test_engine_calls_become_rates_times_speeds_and_tokens() -> None:
     assert value(metrics, "engine_output_tokens_total", VLLM) == 100
 
 
+def test_answers_are_counted_by_why_they_ended_and_refusals_apart_from_failures() -> None:
+    reasons = ["stop", "length", "length", "tool_calls", "made up", None]
+    answers = [ev.EngineCalled("vllm", "m", 1.0, 5, first_token_s=0.5, finish_reason=reason) for reason in reasons]
+    others = [
+        ev.EngineCalled("vllm", "m", 1.0, None),
+        ev.EngineCalled("vllm", "m", 1.0, None, "too long", is_refusal=True),
+        ev.EngineCalled("vllm", "m", 1.0, None, "broke off", first_token_s=0.5),
+    ]
+    metrics, _ = counted(ev.ModelsAnnounced(NODE, ("m",)), *answers, *others)
+    told = dict.fromkeys(("stop", "unknown"), 1.0) | {"length": 2.0, "other": 2.0}
+    for reason, count in told.items():
+        assert value(metrics, "engine_finishes_total", {"engine": "vllm", "reason": reason}) == count
+    assert value(metrics, "engine_requests_total", {**VLLM, "outcome": "refusal"}) == 1
+    assert value(metrics, "engine_requests_total", {**VLLM, "outcome": "error"}) == 1
+
+
 def test_models_rules_and_fallbacks_are_counted() -> None:
     metrics, _ = counted(*EVENTS)
     ollama = {"engine": "ollama", "model": "m"}
@@ -43,6 +59,7 @@ def test_one_state_of_a_circuit_is_set_at_a_time() -> None:
     metrics = Metrics()
     bus = EventBus()
     bus.attach(MetricsSubscriber(metrics, 1))
+    bus.emit(ev.ModelsAnnounced(NODE, ("m",)))
     for state in states:
         bus.emit(ev.BreakerChanged("vllm", "m", state))
         shown = {
@@ -80,6 +97,33 @@ def test_a_flood_of_models_makes_few_series() -> None:
 def test_names_once_let_through_stay(most: int) -> None:
     names = ModelNames(most)
     assert names.label("") == ""
-    labels = [names.label(name) for name in ("a", "b", "c", "a", "b", "c")]
+    labels = [names.label(name, works=True) for name in ("a", "b", "c", "a", "b", "c")]
     assert labels[:3] == labels[3:]
     assert labels.count(OTHER) == 2 * (3 - most)
+
+
+def test_names_that_others_make_up_take_no_label_and_no_series() -> None:
+    metrics = Metrics(max_models=3)
+    bus = EventBus()
+    bus.attach(MetricsSubscriber(metrics, 1))
+    refused = [ev.EngineCalled("vllm", f"made-up-{number}", 0.1, None, "no such model") for number in range(10_000)]
+    for event in refused[:100]:
+        bus.emit(event)
+    few = len(metrics.exposition().splitlines())
+    for event in refused[100:]:
+        bus.emit(event)
+        bus.emit(ev.BreakerChanged("vllm", event.model, "open"))
+        bus.emit(ev.BreakerChanged("vllm", event.model, "closed"))
+        bus.emit(ev.FellBack(event.model, "m", "its circuit is open"))
+        bus.emit(ev.ModelMoved("vllm", event.model, "pull", 1.0, "not found"))
+        bus.emit(ev.ModelPulling("vllm", event.model, 1, 2))
+        bus.emit(ev.RuleBroken("max_messages", event.model))
+    assert len(metrics.exposition().splitlines()) < few + 100
+    bus.emit(ev.ModelsAnnounced(NODE, ("real",)))
+    bus.emit(ev.EngineCalled("vllm", "real", 0.1, None, "out of memory"))
+    bus.emit(ev.EngineCalled("vllm", "found", 0.1, 5))
+    for model, outcome in (("real", "error"), ("found", "success")):
+        labels = {"engine": "vllm", "model": model, "outcome": outcome}
+        assert value(metrics, "engine_requests_total", labels) == 1
+    labels = {"engine": "vllm", "model": OTHER, "outcome": "error"}
+    assert value(metrics, "engine_requests_total", labels) == 10_000

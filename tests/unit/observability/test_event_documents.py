@@ -10,6 +10,7 @@ from tests.unit.observability.conftest import FixedClock
 from tests.unit.observability.sample_events import EVENTS, KEY, NODE
 
 UNTOLD = {
+    ev.JobProfiled,
     ev.HoldsChanged,
     ev.PollStarted,
     ev.PollEnded,
@@ -61,6 +62,7 @@ def test_a_finished_job_says_all_but_what_was_said() -> None:
         "prompt_tokens": 30,
         "output_tokens": 12,
         "first_token_s": 0.1,
+        "finish_reason": None,
         "error": "",
     }
     assert documents().of(ev.JobEnded(KEY, "", "m", 0.5, None, "full"))["outcome"] == "error"

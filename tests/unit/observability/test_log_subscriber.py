@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 import tempfile
 from pathlib import Path
 from typing import get_args
@@ -13,6 +15,7 @@ from node.observability.bus import EventBus
 from node.observability.log_files import Topic
 from node.observability.log_subscriber import ROUTINE, TROUBLE, LogSubscriber
 from node.observability.log_wording import WORDINGS
+from node.observability.logging import ConsolePolicy
 from node.runtime.signals import Signal
 from tests.support.virtual_time import VirtualClock, in_virtual_time
 from tests.unit.observability.conftest import LogBench
@@ -64,7 +67,11 @@ def test_each_level_shows_what_it_should(bench: LogBench) -> None:
     assert ("crash", "error") in levels
     assert ("poll ended", "debug") not in levels
     assert [line["event"] for line in bench.lines(Topic.POINTS)] == ["points"]
-    assert {line["event"] for line in bench.lines(Topic.ENGINE_REQUESTS)} == {"engine answered", "engine failed"}
+    assert {line["event"] for line in bench.lines(Topic.ENGINE_REQUESTS)} == {
+        "engine answered",
+        "engine failed",
+        "engine full",
+    }
     assert {line["event"] for line in bench.lines(Topic.CONNECTION_ERRORS)} == {
         "poll failed",
         "step failed",
@@ -77,8 +84,33 @@ def test_each_level_shows_what_it_should(bench: LogBench) -> None:
 def test_kinds_the_level_keeps_out_are_not_even_listened_to(bench: LogBench) -> None:
     handlers = LogSubscriber(bench.open(level="warning"), bench.clock).handlers()
     assert ev.PollEnded not in handlers
-    assert ev.Notice not in handlers
+    assert ev.JobSkipped not in handlers
     assert ev.PollFailed in handlers
+
+
+@pytest.mark.parametrize("json_lines", [True, False])
+def test_the_console_of_one_node_has_troubles_and_its_life_and_no_more(bench: LogBench, json_lines: bool) -> None:
+    stream = io.StringIO()
+    console = ConsolePolicy(stream, level="warning", notable=True)
+    bus, _ = bus_into(bench, console=console, json_lines=json_lines)
+    for event in EVENTS:
+        bus.emit(event)
+    for _ in range(100):
+        bus.emit(ev.PollFailed(NodeId("node-1"), 0.1, "HTTP 503", 1.0))
+    lines = stream.getvalue().splitlines()
+    told = [json.loads(line)["event"] for line in lines] if json_lines else [line.split("] ", 1)[1] for line in lines]
+    for wanted in ("node running", "node recovering", "engine available", "engine missing", "breaker closed", "notice"):
+        assert any(line.startswith(wanted) for line in told), wanted
+    assert sum(line.startswith("poll failed") for line in told) == TROUBLE.burst
+    assert not [line for line in told if line.startswith(("job done", "points", "engine answered", "model pull done"))]
+
+
+def test_the_console_of_a_fleet_has_errors_alone(bench: LogBench) -> None:
+    stream = io.StringIO()
+    bus, _ = bus_into(bench, console=ConsolePolicy(stream, level="error"))
+    for event in EVENTS:
+        bus.emit(event)
+    assert {json.loads(line)["level"] for line in stream.getvalue().splitlines()} == {"error"}
 
 
 def test_a_fleet_that_loses_its_gateway_writes_a_few_lines_and_a_count(bench: LogBench) -> None:

@@ -91,3 +91,24 @@ def test_threads_do_not_mix_their_lines() -> None:
     for thread in threads:
         thread.join()
     assert sorted(plain.getvalue().splitlines()) == sorted(letter * 30 for letter in "abcd" for _ in range(200))
+
+
+class Full(io.StringIO):
+    def write(self, text: str, /) -> int:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_stream_that_takes_nothing_is_told_and_hurts_nobody() -> None:
+    told: list[Exception] = []
+    stream = MaskedStream(Full(), str, told.append)
+    print("some words", file=stream, flush=True)
+    stream.write("without an end")
+    stream.flush()
+    assert [type(error) for error in told] == [OSError, OSError]
+    gone = io.StringIO()
+    gone.close()
+    stream = MaskedStream(gone, str, told.append)
+    print("some words", file=stream, flush=True)
+    assert isinstance(told[-1], ValueError)
+    with pytest.raises(OSError, match="No space"):
+        print("some words", file=MaskedStream(Full(), str))

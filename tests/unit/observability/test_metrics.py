@@ -30,7 +30,7 @@ def value(metrics: Metrics, name: str, labels: Mapping[str, str] | None = None) 
 
 def test_every_kind_that_can_be_counted_is() -> None:
     uncounted = set(get_args(ev.Event)) - set(MetricsSubscriber(Metrics(), 0).handlers())
-    assert uncounted == {ev.HoldsChanged, ev.ModelsAnnounced, ev.Notice}
+    assert uncounted == {ev.HoldsChanged, ev.Notice}
 
 
 def test_events_become_figures() -> None:
@@ -55,6 +55,8 @@ def test_events_become_figures() -> None:
     assert value(metrics, "proxy_checks_total", {"outcome": "error"}) == 1
     assert value(metrics, "engine_available", {"engine": "ollama"}) == 0
     assert value(metrics, "engine_request_duration_seconds_count", {"engine": "ollama", "outcome": "success"}) == 1
+    assert value(metrics, "job_phase_seconds_count", {"phase": "first_token"}) == 2
+    assert value(metrics, "job_phase_seconds_sum", {"phase": "load"}) == 2
     assert value(metrics, "crashes_total") == 2
     assert value(metrics, "node_jobs_total", {"node": NODE, "outcome": "success"}) is None
 
@@ -106,6 +108,8 @@ def test_the_exposition_is_well_formed_and_its_labels_are_few() -> None:
     assert labels <= {"life", "state", "outcome", "step", "executor", "engine", "le"} | {
         "model",
         "action",
+        "phase",
+        "reason",
         "rule",
         "version",
         "python",

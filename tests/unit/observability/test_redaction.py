@@ -46,12 +46,14 @@ def redactor(*secrets: str) -> Redactor:
         lambda text: ascii(text)[1:-1],
         lambda text: repr(text.encode())[2:-1],
         lambda text: json.dumps(str([text, "'"])),
+        lambda text: repr(json.dumps({"key": text})),
+        lambda text: repr(json.dumps({"it's": text})),
         lambda text: text.encode().hex(),
         lambda text: text.encode().hex().upper(),
     ],
     ids=[
         *("plain", "json", "json unicode", "json in json", "url", "path", "form", "url lower", "html"),
-        *("repr", "ascii", "bytes", "repr in json", "hex", "hex upper"),
+        *("repr", "ascii", "bytes", "repr in json", "json in repr", "json in other repr", "hex", "hex upper"),
     ],
 )
 def test_a_secret_is_masked_however_it_is_written_and_whatever_stands_around_it(secret: str, write: object) -> None:

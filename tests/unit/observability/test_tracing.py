@@ -27,6 +27,7 @@ class TraceBench:
         self.book = TraceBook(random.Random(seed), sample_rate)
         self.tracing = TraceSubscriber(self.spans.append, self.book, self.clock)
         self.bus = EventBus(self.told.append)
+        self.bus.attach(self.book)
         self.bus.attach(self.tracing)
 
     def at(self, second: float, event: ev.Event) -> None:
@@ -46,7 +47,10 @@ def worked(bench: TraceBench, key: JobKey = KEY) -> None:
     bench.at(1.0, ev.PollStarted(key.node, 0.0))
     bench.at(1.5, ev.PollEnded(key.node, 0.5, key.job))
     bench.at(1.5, ev.JobClaimed(key, "m"))
-    bench.at(4.0, ev.JobEnded(key, "ollama", "m-small", 2.0, 12, prompt_tokens=30, first_token_s=0.25))
+    context = bench.book.context(key)
+    bench.at(3.25, ev.EngineCalled("ollama", "m", 0.25, 5, "full", trace=context))
+    bench.at(3.5, ev.EngineCalled("ollama", "m-small", 0.0, 7, trace=context))
+    bench.at(4.0, ev.JobEnded(key, "ollama", "m-small", 2.0, 12, "", 30, 0.25, "stop"))
     bench.at(5.0, ev.ResultAccepted(key, 3.5, 2, already=False))
 
 
@@ -57,18 +61,21 @@ def test_a_job_is_one_trace_from_its_poll_to_its_acceptance() -> None:
     assert whole.parent is None
     assert bench.times("job") == (1.0, 5.0)
     assert bench.times("poll") == (1.0, 1.5)
-    assert bench.times("chat m") == (1.5, 3.5)
+    assert bench.times("claim") == (1.5, 3.0)
+    assert bench.times("chat m") == (3.0, 3.5)
+    assert bench.times("keep") == (3.5, 4.0)
     assert bench.times("submit") == (4.0, 5.0)
-    inner = [bench.span(name) for name in ("poll", "chat m", "submit")]
+    inner = [bench.span(name) for name in ("poll", "claim", "chat m", "keep", "submit")]
     assert all(span.parent == whole.context for span in inner)
     assert len({span.context.trace_id for span in bench.spans}) == 1
-    assert len({span.context.span_id for span in bench.spans}) == 4
+    assert len({span.context.span_id for span in bench.spans}) == 6
     assert whole.attributes == {tracing.NODE: KEY.node, tracing.JOB: KEY.job, "llm_node.source": KEY.source}
     assert bench.span("chat m").attributes == {
         "gen_ai.operation.name": "chat",
         "gen_ai.request.model": "m",
         "gen_ai.provider.name": "ollama",
         "gen_ai.response.model": "m-small",
+        "gen_ai.response.finish_reasons": ("stop",),
         "gen_ai.usage.input_tokens": 30,
         "gen_ai.usage.output_tokens": 12,
         "gen_ai.response.time_to_first_chunk": 0.25,
@@ -83,10 +90,12 @@ def test_the_engine_can_be_told_the_trace_while_the_job_is_open() -> None:
     bench.at(0, ev.JobClaimed(KEY, "m"))
     context = bench.book.context(KEY)
     assert context is not None
+    assert bench.book.job(context) == KEY
     bench.at(1, ev.JobEnded(KEY, "ollama", "m", 1.0, 1))
     assert bench.span("chat m").context == context
     bench.at(2, ev.ResultAccepted(KEY, 2.0, 1, already=False))
     assert bench.book.context(KEY) is None
+    assert bench.book.job(context) is None
 
 
 @pytest.mark.parametrize(
@@ -151,7 +160,7 @@ def test_a_share_of_the_jobs_is_traced_each_whole_or_not_at_all(rate: float, lea
         worked(bench, KEY._replace(job=JobId(f"job-{number}")))
     names = [span.name for span in bench.spans]
     assert least <= names.count("job") <= most
-    assert len(names) == 4 * names.count("job")
+    assert len(names) == 6 * names.count("job")
     bench.bus.emit(ev.PollFailed(NODE, 0.1, "HTTP 503", 1.0))
     assert bench.told == []
 

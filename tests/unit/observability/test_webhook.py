@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from node.domain import events as ev
 from node.domain.errors import TimedOut, TransportError
 from node.domain.policies import BackOff
@@ -98,9 +100,10 @@ async def test_passing_faults_are_tried_again_a_little() -> None:
     assert "secret-part" not in f"{told}{POLICY}"
 
 
+@pytest.mark.parametrize("status", [404, 302])
 @in_virtual_time
-async def test_what_is_refused_for_good_is_not_tried_again() -> None:
-    transport = ScriptedTransport(404, 200)
+async def test_what_is_refused_for_good_is_not_tried_again(status: int) -> None:
+    transport = ScriptedTransport(status, 200)
 
     def emit(bus: EventBus) -> None:
         bus.emit(LOST)

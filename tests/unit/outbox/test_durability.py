@@ -112,6 +112,7 @@ async def states(path: Path, jobs: set[str]) -> dict[str, Keeping]:
     return found
 
 
+@pytest.mark.proof
 def test_what_was_put_is_there_after_a_kill(tmp_path: Path) -> None:
     path, chance = tmp_path / "state" / "outbox.sqlite", random.Random(time.time_ns())
     put: set[str] = set()

@@ -183,7 +183,7 @@ async def test_however_much_a_file_holds_all_of_it_is_taken_up(tmp_path: Path) -
     assert outbox.count() == MANY
     assert len(list(outbox.dead())) == MANY
     text = f"{path}: {MANY} results cannot be read and are kept as dead letters"
-    assert events.of(Notice) == [("outbox", text, None)]
+    assert events.of(Notice) == [Notice("outbox", text)]
     await outbox.aclose()
 
 

@@ -164,7 +164,7 @@ async def test_a_dead_letter_that_the_disk_does_not_bring_back_is_told_of() -> N
     it, disk = bed()
     disk.errors["revive"] = [StorageUnavailable("disk I/O error")]
     await it.sender.send_again(key("a"))
-    assert it.events.of(Notice) == [(TOPIC, "a dead letter cannot be sent again: disk I/O error", N1)]
+    assert it.events.of(Notice) == [Notice(TOPIC, "a dead letter cannot be sent again: disk I/O error", N1)]
 
 
 @in_virtual_time
@@ -338,7 +338,9 @@ async def test_a_verdict_that_is_not_for_results_is_told_of() -> None:
     async with it.running():
         await it.put("a")
         await asyncio.sleep(10)
-    assert it.events.of(Notice) == [(TOPIC, "a source answered a result with PENDING, which is not for results", N1)]
+    assert it.events.of(Notice) == [
+        Notice(TOPIC, "a source answered a result with PENDING, which is not for results", N1)
+    ]
     assert it.events.of(ResultDelayed) == [(key("a"), 1, "scripted PENDING", 1)]
     assert it.accepted() == ["a"]
 
@@ -404,7 +406,7 @@ async def test_a_sweep_that_fails_is_told_of() -> None:
     disk.errors["sweep"] = [StorageUnavailable("disk full")]
     async with it.running():
         await asyncio.sleep(1)
-    assert it.events.of(Notice) == [(TOPIC, "expired results wait for the next sweep: disk full", None)]
+    assert it.events.of(Notice) == [Notice(TOPIC, "expired results wait for the next sweep: disk full", None)]
 
 
 @in_virtual_time
@@ -414,7 +416,7 @@ async def test_what_is_cut_at_the_end_is_told_of() -> None:
     async with it.running():
         await it.put("a", "b")
         await asyncio.sleep(1)
-    assert it.events.of(Notice) == [(TOPIC, "2 submissions are cut; their results stay in the outbox", None)]
+    assert it.events.of(Notice) == [Notice(TOPIC, "2 submissions are cut; their results stay in the outbox", None)]
 
 
 @in_virtual_time

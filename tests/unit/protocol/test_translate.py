@@ -192,9 +192,9 @@ def test_embeddings_are_not_the_gateways() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "taken"), [(60, 60.0), (0, None), (-1, None), (None, None), ("60", None), (1e400, None)]
+    ("sent", "taken"), [(60, 57.0), (240, 230.0), (0, None), (-1, None), (None, None), ("60", None), (1e400, None)]
 )
-def test_how_long_the_asker_waits(sent: object, taken: float | None) -> None:
+def test_a_job_is_done_a_little_before_the_asker_leaves(sent: object, taken: float | None) -> None:
     found = translate.job(JobData.model_validate({"job_id": "j", "request_timeout_time": sent}))
     assert found is not None
     assert found.time_limit_s == taken

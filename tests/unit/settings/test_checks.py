@@ -56,6 +56,33 @@ def test_the_lease_is_that_of_the_gateway_in_use(load_here: Load) -> None:
     assert load_here(flags={**leases, "--gateway": "http://x"}).settings.lease_s == 1000
 
 
+def test_a_time_for_jobs_of_production_counts_alone_and_is_held_to_the_lease(
+    faults_here: Faults, load_here: Load
+) -> None:
+    wanted = {"WORKER_TIMEOUT": "20000"}
+    short = {"gateway.lease_s": 60, "sandbox.lease_s": 60}
+    assert load_here(environ=wanted, flags={**short, "timeouts.result_s": 10}).settings.worker.timeout_s == 20
+    (fault,) = faults_here(environ=wanted, flags=short)
+    assert "timeouts.result_s" in fault.remedy
+
+
+@pytest.mark.parametrize(("given", "fits"), [("0", True), ("30", False), ("999", False), ("1000", True)])
+def test_seconds_where_milliseconds_are_asked_for_are_a_fault(
+    faults_here: Faults, load_here: Load, given: str, fits: bool
+) -> None:
+    if fits:
+        load_here(environ={"WORKER_TIMEOUT": given})
+        return
+    (fault,) = faults_here(environ={"WORKER_TIMEOUT": given})
+    assert "milliseconds" in fault.remedy
+
+
+def test_one_secret(faults_here: Faults) -> None:
+    (fault,) = faults_here(environ={"NODE_SECRET": "s3cret-text", "NODE_SECRET_FILE": "run/secret"})
+    assert "keep one" in fault.remedy
+    assert "s3cret-text" not in str(fault)
+
+
 def test_one_way_to_check_signatures(faults_here: Faults) -> None:
     (fault,) = faults_here(environ={"LLM_NODE_GATEWAY__JWT_KEY": "k3y"}, toml="[gateway]\njwks_url='https://x/jwks'\n")
     assert fault.place == "environment LLM_NODE_GATEWAY__JWT_KEY"
@@ -115,3 +142,23 @@ def test_a_rule_waits_for_its_settings_to_be_valid_and_others_do_not(faults_here
         flags={"fleet.max_start_delay_s": "soon", "fleet.min_start_delay_s": 9, "synthetic.tokens_min": 500}
     )
     assert [fault.column for fault in faults] == ["fleet.max_start_delay_s", "synthetic.tokens_min"]
+
+
+@pytest.mark.parametrize(
+    "address", ["nonsense-hunter2", "ftp://host/hunter2", "https://", "http://host:x/hunter2", "h 2"]
+)
+def test_a_webhook_is_an_address_and_is_not_quoted(faults_here: Faults, address: str) -> None:
+    (fault,) = faults_here(environ={"ERROR_WEBHOOK_URL": address})
+    assert "http://" in fault.problem
+    assert "hunter2" not in str(fault)
+
+
+def test_a_webhook_may_hold_a_login(load_here: Load) -> None:
+    address = "https://user:hunter2@hooks.example/T0/B1?key=2"
+    assert load_here(environ={"ERROR_WEBHOOK_URL": f" {address} "}).settings.events.webhook.reveal() == address
+
+
+@pytest.mark.parametrize("topic", ["bad/topic", "..", "x" * 250, "a b"])
+def test_a_topic_has_a_name_that_kafka_takes(faults_here: Faults, topic: str) -> None:
+    (fault,) = faults_here(environ={"KAFKA_TOPIC": topic})
+    assert "topic of Kafka" in fault.problem

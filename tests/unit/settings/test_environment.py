@@ -76,6 +76,10 @@ def test_no_other_names_than_the_known_ones_are_taken() -> None:
     assert extra == set(KNOWN_NAMES)
 
 
+_ITEMS = {"engines.list": "gpu0=ollama:http://one.example", "events.kafka": "kafka:9092"}
+"""Items of lists that take no addresses."""
+
+
 def _other_value(info: SettingInfo) -> str:
     match info.kind:
         case "whole number" | "number":
@@ -87,15 +91,15 @@ def _other_value(info: SettingInfo) -> str:
             return "no" if info.default else "yes"
         case "choice":
             return next(word for word in info.choices if word != info.default).upper()
-        case "list" if info.name == "engines.list":
-            return "gpu0=ollama:http://one.example"
+        case "list" if info.name in _ITEMS:
+            return _ITEMS[info.name]
         case "list" if info.choices:
             return info.choices[-1]
         case "list":
             return "http://one.example, http://two.example"
         case "path":
             return "some/where"
-        case "text" if "url" in info.key:
+        case "text" if "url" in info.key or info.name == "events.webhook":
             return "https://some.example"
         case "text":
             return "1h30m"
@@ -174,3 +178,20 @@ def test_variables_of_odd_bytes_are_faults(faults_here: Faults, text: str) -> No
     faults = faults_here(environ={"API_GATEWAY_URL": f"http://{text}", "LLM_NODE_STATE_DIR": f"state{text}"})
     assert "gateway.url" in {fault.column for fault in faults}
     assert all(str(fault).isprintable() for fault in faults)
+
+
+@pytest.mark.parametrize(("given", "shown"), [("50", "'50': out of bounds"), ("abc", "'abc': ")])
+@pytest.mark.parametrize("where", ["environment", ".env"])
+def test_a_fault_of_milliseconds_speaks_of_milliseconds(
+    faults_here: Faults, given: str, shown: str, where: str
+) -> None:
+    name = "CIRCUIT_BREAKER_TIMEOUT"
+    told = {"environ": {name: given}} if where == "environment" else {"dotenv": f"{name}={given}\n"}
+    (fault,) = faults_here(**told)
+    assert fault.problem.startswith(shown)
+    assert fault.remedy == "give a number of milliseconds, 100 to 86400000; the default is 60000"
+
+
+@pytest.mark.parametrize(("word", "level"), [("WARN", "warning"), ("Critical", "error"), ("Debug", "debug")])
+def test_levels_may_have_the_names_that_others_give_them(load_here: Load, word: str, level: str) -> None:
+    assert load_here(environ={"LOG_LEVEL": word}).settings.logging.level == level

@@ -21,7 +21,7 @@ def write_roster(folder: Path, *ids: str) -> None:
 
 
 def test_the_environment_says_who_it_is(load_here: Load, tmp_path: Path) -> None:
-    (spec,) = read_identities(load_here(environ=OWN), tmp_path)
+    (spec,) = read_identities(load_here(environ=OWN), tmp_path).specs
     identity = spec.identity
     assert (identity.node_id, identity.account_id, identity.pub_key) == ("n1", "a1", "0xabc")
     assert identity.secret.reveal() == "hush-hush"
@@ -32,7 +32,7 @@ def test_the_environment_says_who_it_is(load_here: Load, tmp_path: Path) -> None
 def test_the_secret_may_stand_in_a_file(load_here: Load, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("from-the-file\n", encoding="utf-8")
     loaded = load_here(environ={**OWN, "NODE_SECRET": "", "NODE_SECRET_FILE": "secret"})
-    (spec,) = read_identities(loaded, tmp_path)
+    (spec,) = read_identities(loaded, tmp_path).specs
     assert spec.identity.secret.reveal() == "from-the-file"
 
 
@@ -69,7 +69,7 @@ def test_nobody_at_all(load_here: Load, tmp_path: Path) -> None:
 
 def test_a_row_of_the_roster(load_here: Load, tmp_path: Path) -> None:
     write_roster(tmp_path, "one", "two")
-    (spec,) = read_identities(load_here(environ=OWN), tmp_path, node="two")
+    (spec,) = read_identities(load_here(environ=OWN), tmp_path, node="two").specs
     assert spec.node_id == "two"
     assert spec.proxy is not None
     assert spec.models == (), "what the roster declares counts for simulations alone"
@@ -78,7 +78,21 @@ def test_a_row_of_the_roster(load_here: Load, tmp_path: Path) -> None:
 
 def test_any_row_of_the_roster(load_here: Load, tmp_path: Path) -> None:
     write_roster(tmp_path, "one", "two")
-    assert [spec.node_id for spec in read_identities(load_here(), tmp_path, claim=True)] == ["one", "two"]
+    assert [spec.node_id for spec in read_identities(load_here(), tmp_path, claim=True).specs] == ["one", "two"]
+
+
+def test_a_row_need_not_declare_models_and_machine(load_here: Load, tmp_path: Path) -> None:
+    bare = row("bare", models="", ram="", cpu="", vram="", gpu="", os="")
+    (tmp_path / "nodes.csv").write_text(f"{HEADER}\n{bare}\n", encoding="utf-8")
+    found = read_identities(load_here(), tmp_path, claim=True)
+    assert ([spec.node_id for spec in found.specs], found.faults) == (["bare"], ())
+
+
+def test_rows_that_cannot_be_used_are_told(load_here: Load, tmp_path: Path) -> None:
+    (tmp_path / "nodes.csv").write_text(f"{HEADER}\n{row('bad', pub_key='')}\n{row('good')}\n", encoding="utf-8")
+    found = read_identities(load_here(), tmp_path, claim=True)
+    assert [spec.node_id for spec in found.specs] == ["good"]
+    assert [(fault.line, fault.column) for fault in found.faults] == [(2, "pub_key")]
 
 
 def test_a_row_that_is_not_there(load_here: Load, tmp_path: Path) -> None:

@@ -15,6 +15,25 @@ from node.settings.roster_rows import HEADER
 from tests.unit.settings.conftest import Faults, Load
 
 SECRET = "hush-7f3a"
+ADDRESSES = (
+    *("API_GATEWAY_URL", "API_AUTH_URL", "LLM_NODE_GATEWAY__OWNED", "LLM_NODE_GATEWAY__JWKS_URL", "KAFKA_BROKERS"),
+    *("OLLAMA_BASE_URL", "OLLAMA_API_URL", "OPENAI_BASE_URL", "LLM_NODE_ENGINES__LIST", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+)
+LOGINS = (
+    f"http://user:{SECRET}@host:1",
+    f"http://user:{SECRET}/with/slashes@host:1",
+    f"http://user:1234/{SECRET}@host:1",
+    f"http://user:1234?{SECRET}@host:1",
+    f"http://user:1234#{SECRET}@host:1",
+    f"http://user:a {SECRET}@host:1",
+    f"http://user:'{SECRET}\"@host:1",
+    f"http://user:{SECRET},and more@host:1",
+    f"http://user:{SECRET}//x@host:1",
+    f"http://{SECRET}@host:1",
+    f"user:{SECRET}@host:1",
+    f"one=ollama:http://user:12/{SECRET}@host:1",
+)
+"""Ways in which people write a login where none belongs."""
 
 
 @pytest.fixture
@@ -52,7 +71,9 @@ def test_settings_keep_a_secret_and_never_show_it(load_here: Load, source: dict[
         {"toml": f'[gateway]\njwt_kee = "{SECRET}"\n'},
         {"toml": f'[gateway]\njwt_key = "{SECRET}\n'},
         {"environ": {"LLM_NODE_GATEWAY__JWT_KEYS": SECRET}},
+        {"flags": {f"gateway.jwt_key:{SECRET}": "x"}},
         {"flags": {"gateway.owned": [f"http://user:{SECRET}@gateway.example"]}},
+        *({"environ": {name: address}} for name in ADDRESSES for address in LOGINS),
     ],
 )
 def test_faults_do_not_repeat_secrets(faults_here: Faults, given: dict[str, object]) -> None:
@@ -93,3 +114,23 @@ def test_faults_of_proxies_do_not_repeat_the_line() -> None:
     assert len(found.proxies) == 1
     assert len(found.faults) == 4
     assert SECRET not in repr(found)
+
+
+def test_what_may_be_a_secret_in_an_address_is_not_shown(load_here: Load) -> None:
+    url = f"http://collector:4318/v1/traces?x-key={SECRET}&to=me"
+    loaded = load_here(environ={"OTEL_EXPORTER_OTLP_ENDPOINT": url, "WORKER_ID": "box@rack?a=b"})
+    assert loaded.settings.tracing.url == url
+    shown = {one.info.name: one.value for one in effective(loaded)}
+    assert shown["tracing.url"] == '"http://collector:4318/v1/traces?x-key=***&to=***"'
+    assert shown["worker.id"] == '"box@rack?a=b"'
+
+
+@pytest.mark.parametrize("brokers", ["kafka", "kafka:9092,[::1]:9092"])
+def test_brokers_are_hosts_and_ports(load_here: Load, brokers: str) -> None:
+    assert load_here(environ={"KAFKA_BROKERS": brokers}).settings.events.kafka == tuple(brokers.split(","))
+
+
+@pytest.mark.parametrize("brokers", ["http://kafka:9092", "kafka:0", "kafka:port", "kafka:9092/x", ":9092"])
+def test_what_is_no_broker_is_a_fault(faults_here: Faults, brokers: str) -> None:
+    (fault,) = faults_here(environ={"KAFKA_BROKERS": brokers})
+    assert "host:port" in fault.problem

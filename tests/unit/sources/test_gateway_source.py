@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from node.domain.errors import BrokenReply, SessionLost, StepFault, StepRefused, TimedOut, TryLater
@@ -55,6 +58,19 @@ async def test_a_result_travels_as_the_gateway_wants_it() -> None:
         "result": {"message": {"role": "assistant", "content": "hi"}},
         "status": "success",
     }
+    await bench.client.aclose()
+
+
+@in_virtual_time
+async def test_a_refusal_that_quotes_the_answer_shows_none_of_it() -> None:
+    bench, source = await at_a_gateway()
+    told = Success(Generation("It was the gnu, with a spanner.", "tiny", "stored"))
+    for detail in ("no: It was the gnu, with", [{"loc": ["body"], "msg": "It was the gnu, with a spanner."}]):
+        bench.gateway.fail(Step.UPDATE_RESULT, Reply(422, {}, json.dumps({"detail": detail}).encode()))
+        verdict = await source.settle(replace(SUCCESS, outcome=told))
+        assert verdict.ruling is Ruling.DEAD_LETTER
+        assert "quotes the result" in verdict.reason
+        assert "gnu" not in verdict.reason
     await bench.client.aclose()
 
 

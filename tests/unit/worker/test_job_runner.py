@@ -81,6 +81,16 @@ def test_a_job_that_is_not(outcome: object, reason: str) -> None:
 
 
 @in_virtual_time
+async def test_who_asked_is_told_what_they_may_read_and_the_operator_all() -> None:
+    bench = Bench()
+    bench.executor.plan(EngineFailed("nothing answers at http://10.0.0.7", told="the engine is not there"))
+    runner(bench).start(job("a"), SOURCE)
+    await asyncio.sleep(2)
+    assert error_of(bench, "a") == "the engine is not there"
+    assert [event.error for event in bench.events.of(JobEnded)] == ["nothing answers at http://10.0.0.7"]
+
+
+@in_virtual_time
 async def test_a_malformed_job_is_answered_with_what_is_wrong() -> None:
     bench = Bench()
     running = runner(bench)

@@ -257,7 +257,7 @@ async def test_connections_that_do_not_close_are_told_of() -> None:
         await asyncio.sleep(1)
         led.node.drain()
         await led.ended_within(10)
-        assert bench.events.of(Notice) == [("worker", "its connections were not closed within 2 s", NODE)]
+        assert bench.events.of(Notice) == [Notice("worker", "its connections were not closed within 2 s", NODE)]
 
 
 @in_virtual_time

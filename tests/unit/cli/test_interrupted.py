@@ -1,0 +1,45 @@
+"""Ctrl+C while the program is still being read, and standard streams that nobody opened."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+
+INTERRUPTED = """
+import sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "node.cli.main":
+            raise KeyboardInterrupt
+        return None
+
+sys.meta_path.insert(0, Interrupting())
+import main
+sys.exit(main.main())
+"""
+
+CLOSED = """
+import os
+os.close(1)
+os.close(2)
+from node.cli.main import open_closed_streams
+open_closed_streams()
+opened = os.open(os.devnull, os.O_RDONLY)
+raise SystemExit(0 if opened > 2 else 5)
+"""
+
+
+def test_ctrl_c_while_it_is_being_read_leaves_no_traceback() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], cwd=ROOT, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Stopped.\n")
+
+
+def test_no_file_gets_the_number_of_a_stream_that_was_closed() -> None:
+    done = subprocess.run([sys.executable, "-c", CLOSED], cwd=ROOT, timeout=20, check=False)
+    assert done.returncode == 0
