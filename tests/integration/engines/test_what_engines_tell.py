@@ -14,6 +14,7 @@ from node.app.production_plan import plan_production
 from node.app.trial import trial_gateway
 from node.settings.load import load
 from tests.integration.production.world import MACHINE, ollama, until, world
+from tests.support.waiting import wait_until
 from tests.unit.executors.ollama_server import JSON, OllamaServer, Script, listing, ndjson, refusing, saying, stalling
 from tests.unit.executors.openai_server import models, openai_server
 
@@ -91,9 +92,17 @@ async def test_a_node_has_the_slots_that_its_engine_has(tmp_path: Path) -> None:
 async def test_a_node_says_at_once_which_engine_it_does_not_find(tmp_path: Path) -> None:
     absent = OllamaServer()
     url = absent.reserve()
-    async with world(tmp_path) as ground, ground.node({"OLLAMA_BASE_URL": url}) as node:
-        assert any(f"nothing answers at {url}" in line and "looked for again" in line for line in node.said.lines)
-    await absent.stop()
+    try:
+        async with world(tmp_path) as ground, ground.node({"OLLAMA_BASE_URL": url}) as node:
+
+            def is_told() -> bool:
+                return any(
+                    f"nothing answers at {url}" in line and "looked for again" in line for line in node.said.lines
+                )
+
+            await wait_until(is_told)
+    finally:
+        await absent.stop()
 
 
 async def test_a_node_leaves_jobs_to_others_while_its_engine_is_full(tmp_path: Path) -> None:
