@@ -24,7 +24,7 @@ app = typer.Typer(
     no_args_is_help=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    help="Worker nodes for an LLM gateway: simulate a fleet of them, and a gateway to run it against.",
+    help="Worker nodes for an LLM gateway: run one in production, or simulate a fleet of them against a bundled gateway.",
     epilog="Without a command it simulates: 'python main.py --duration 30s' is 'python main.py simulate --duration 30s'.",
 )
 commands.add_to(app)

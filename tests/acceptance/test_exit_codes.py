@@ -213,7 +213,7 @@ async def test_lost_where_the_disk_takes_no_result_to_the_end(tmp_path: Path) ->
 async def test_interrupted_by_a_third_signal(tmp_path: Path) -> None:
     async with node_on_a_full_disk(tmp_path) as running:
         running.process.send_signal(signal.SIGTERM)
-        await asyncio.sleep(0.1)  # or the kernel makes one of two
+        await running.says("Draining")  # or the kernel makes one of two
         running.process.send_signal(signal.SIGTERM)
         await running.says("Stopping at once")
         running.process.send_signal(signal.SIGTERM)

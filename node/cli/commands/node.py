@@ -40,8 +40,8 @@ def node(
 ) -> None:
     """Run one node in production: real inference on this machine's engines, until it is told to stop.
 
-    Who it is comes from NODE_ID, NODE_SECRET, ACCOUNT_ID and NODE_PUB_KEY, or from a row of the roster. 'doctor' looks
-    whether it could work. The first Ctrl+C or SIGTERM drains, the second stops at once.
+    Who it is comes from NODE_ID, NODE_SECRET, ACCOUNT_ID and NODE_PUB_KEY, or from a row of the roster.
+    'doctor' looks whether it could work. The first Ctrl+C or SIGTERM drains, the second stops at once.
     """
     from node.cli.production import NodeOptions, run_node
 

@@ -40,8 +40,8 @@ class WorkerSettings(Section):
     id: Text = setting("", "Names the process in logs and metrics. Empty: the machine's name.", env="WORKER_ID")
     slots: Whole = setting(
         0,
-        "Jobs at the same time. 0: as many as the engines together say that they run at once, where 5 stands for one that"
-        " does not say.",
+        "Jobs at the same time. 0: as many as the engines together say, when the node starts, that they run at once, where 5"
+        " stands for one that does not say or is not there yet.",
         ge=0,
         le=256,
         env=("WORKER_CONCURRENCY", "OLLAMA_NUM_PARALLEL"),

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 
 INTERRUPTED = """
@@ -18,9 +20,17 @@ class Interrupting:
         return None
 
 sys.meta_path.insert(0, Interrupting())
-import main
-sys.exit(main.main())
+{importing}
+sys.exit(main())
 """
+
+STARTS = {
+    "from a checkout": "from main import main",
+    "as it is installed": """
+from importlib.metadata import entry_points
+main = entry_points(group="console_scripts")["llm-node"].load()
+""",
+}
 
 CLOSED = """
 import os
@@ -33,9 +43,11 @@ raise SystemExit(0 if opened > 2 else 5)
 """
 
 
-def test_ctrl_c_while_it_is_being_read_leaves_no_traceback() -> None:
+@pytest.mark.parametrize("start", STARTS)
+def test_ctrl_c_while_it_is_being_read_leaves_no_traceback(start: str) -> None:
+    script = INTERRUPTED.replace("{importing}", STARTS[start])
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED], cwd=ROOT, capture_output=True, text=True, timeout=20, check=False
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=20, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "Stopped.\n")
 
