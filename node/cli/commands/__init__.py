@@ -8,7 +8,7 @@ from node.cli.commands.config import app as config
 from node.cli.commands.doctor import doctor
 from node.cli.commands.gateway import gateway
 from node.cli.commands.init import init
-from node.cli.commands.loadtest import loadtest
+from node.cli.commands.loadtest import app as loadtest
 from node.cli.commands.node import node
 from node.cli.commands.outbox import app as outbox
 from node.cli.commands.roster import roster
@@ -21,7 +21,7 @@ def add_to(app: typer.Typer) -> None:
     """Register all commands, in the order in which ``--help`` shows them."""
     app.command("simulate")(simulate)
     app.command("node")(node)
-    app.command("loadtest")(loadtest)
+    app.add_typer(loadtest, name="loadtest")
     app.command("doctor")(doctor)
     app.command("status")(status)
     app.command("pause", help="Have a node claim no more jobs; those under way go on.")(ordering("pause"))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from node.cli.failing import failures_told
 from node.cli.options import ConfigOption, ProfileOption, SetOption, StateDirOption, flags
@@ -13,7 +14,24 @@ from node.cli.options import ConfigOption, ProfileOption, SetOption, StateDirOpt
 _RUN = "This run"
 
 
-def loadtest(
+class _PlanFirst(TyperGroup):
+    """Commands of which ``run`` need not be named: what is no command is its plan or one of its options."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        own = {*self.commands, *ctx.help_option_names}
+        return super().parse_args(ctx, args if not args or args[0] in own else ["run", *args])
+
+
+app = typer.Typer(
+    cls=_PlanFirst,
+    help="Load a gateway as a plan says, and judge it: by its thresholds, and by an audit of every job.",
+    epilog="'loadtest PLAN.toml' is short for 'loadtest run PLAN.toml'. Plans to begin with are in config/scenarios/.",
+    no_args_is_help=True,
+)
+
+
+@app.command()
+def run(
     plan: Annotated[Path, typer.Argument(metavar="PLAN.toml", help="What to do: see config/scenarios/.")],
     check: Annotated[bool, typer.Option("--check", help="Show what the plan comes to, and do nothing.")] = False,
     gateway: Annotated[
@@ -54,8 +72,8 @@ def loadtest(
     The first Ctrl+C ends the load and tells what there is, the second ends everything. Exit codes: 0 passed,
     12 a threshold was missed, 13 the audit found something, 14 void, 15 stopped.
     """
-    from node.app.loadtest_plan import LoadTestOrder
-    from node.cli.loadtest import LoadTestOptions, run_load_test
+    from node.app.loadtest.plan import LoadTestOrder
+    from node.cli.loadtest.run import LoadTestOptions, run_load_test
     from node.domain.secret import Secret
 
     given: dict[str, object] = {"gateway.url": gateway, "state_dir": state_dir}

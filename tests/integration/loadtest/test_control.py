@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from node.app.loadtest_control import LoadControl
+from node.app.loadtest.control import LoadControl
 from node.domain.errors import BrokenReply, ConnectFailed
 from node.domain.secret import Secret
 from node.loadtest.audit.book import Book

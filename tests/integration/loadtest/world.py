@@ -11,10 +11,10 @@ from typing import TypeVar, get_args
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from node.app.loadtest_assembly import LoadBase, LoadGateway, assembled_run
-from node.app.loadtest_control import LoadControl
-from node.app.loadtest_judging import Evidence, judge_run
-from node.app.loadtest_policies import sandbox_policy
+from node.app.loadtest.assembly import LoadBase, LoadGateway, assembled_run
+from node.app.loadtest.control import LoadControl
+from node.app.loadtest.judging import Evidence, judge_run
+from node.app.loadtest.policies import sandbox_policy
 from node.domain.events import Crash, Event
 from node.domain.secret import Secret
 from node.gateway.asgi_transport import AsgiTransportFactory

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from node.app.links import GatewayLink
-from node.app.loadtest_control import LoadControl
-from node.app.loadtest_policies import client_policy, node_policy, outbox_policy, stop_policy, turnstile
+from node.app.loadtest.control import LoadControl
+from node.app.loadtest.policies import client_policy, node_policy, outbox_policy, stop_policy, turnstile
 from node.domain.identity import NodeSpec
 from node.domain.secret import Secret
 from node.gateway.client import GatewayClient

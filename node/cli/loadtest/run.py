@@ -13,11 +13,11 @@ from typing import Final
 from rich.console import Console
 
 from node.app.event_loop import new_event_loop
-from node.app.loadtest import LoadTest, Progress
-from node.app.loadtest_plan import LoadTestOrder, LoadTestPlan, plan_load_test
+from node.app.loadtest.load_test import LoadTest, Progress
+from node.app.loadtest.plan import LoadTestOrder, LoadTestPlan, plan_load_test
 from node.app.telemetry import redactor_for
 from node.cli.exit_codes import ExitCode
-from node.cli.loadtest_summary import summary
+from node.cli.loadtest.summary import summary
 from node.cli.output import OutputConsole, mask_output
 from node.cli.written_file import check_writable
 from node.loadtest.driver.outcome import LoadOutcome
@@ -90,7 +90,7 @@ _EVERY: Final = 5
 
 
 class _Lines:
-    """A `node.app.loadtest.LoadDisplay` of a line now and then."""
+    """A `node.app.loadtest.load_test.LoadDisplay` of a line now and then."""
 
     def __init__(self, console: Console, plan: LoadTestPlan) -> None:
         self._console = console

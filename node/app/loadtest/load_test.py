@@ -12,11 +12,11 @@ from typing import Final, Protocol
 
 from node.app.control_file import read_control_file
 from node.app.executors import build_executors
-from node.app.loadtest_assembly import LoadBase, LoadGateway, assembled_run
-from node.app.loadtest_control import LoadControl
-from node.app.loadtest_judging import Evidence, judge_run
-from node.app.loadtest_plan import LoadTestPlan
-from node.app.loadtest_policies import sandbox_policy
+from node.app.loadtest.assembly import LoadBase, LoadGateway, assembled_run
+from node.app.loadtest.control import LoadControl
+from node.app.loadtest.judging import Evidence, judge_run
+from node.app.loadtest.plan import LoadTestPlan
+from node.app.loadtest.policies import sandbox_policy
 from node.domain.events import Crash
 from node.gateway.fast.transport import FastTransportFactory
 from node.gateway.httpx_transport import HttpxTransportFactory

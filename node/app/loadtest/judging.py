@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from node.app.loadtest_assembly import LoadGateway
+from node.app.loadtest.assembly import LoadGateway
 from node.domain.errors import TransportError
 from node.domain.secret import Secret
 from node.loadtest.audit.gateway_word import Credit, GatewayWord

@@ -1,0 +1,1 @@
+"""A load test, put together: from its plan to its outcome."""
