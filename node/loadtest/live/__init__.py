@@ -1,0 +1,1 @@
+"""A load test while it lasts, for whoever watches or steers it."""
