@@ -61,8 +61,7 @@ def test_smoke_crashes_nodes_with_jobs_in_their_hands_in_under_a_minute() -> Non
     plan = read_scenario(SCENARIOS / "smoke.toml").plan
     assert plan.duration_s + plan.settling_s(on_sandbox=True) < 60
     assert plan.sandbox.lease_s < 10
-    kills = Schedule(Scenario(plan)).faults
-    assert {event.fault.kind for event in kills} == {"kill"}
+    kills = [event for event in Schedule(Scenario(plan)).faults if event.fault.kind == "kill"]
     assert sum(len(event.nodes) for event in kills) >= 15
     judged = {name for threshold in plan.thresholds for name in threshold.names}
     assert {"jobs.lost", "jobs.duplicated", "jobs.double_credited", "jobs.orphaned", "jobs.stuck"} <= judged
