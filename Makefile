@@ -10,8 +10,8 @@ KILLS ?= 200
 DRAINS ?= 60
 MINUTES ?= 60
 N ?= 100000
-# More than `make test` needs: engine-tests for a real engine, deploy-tests for what lints deploy/. Without them those
-# tests are skipped.
+# More than `make test` needs: engine-tests for a real engine, deploy-tests for what lints deploy/, browser-tests for the
+# live page, ray for load over several machines. Without them those tests are skipped.
 EXTRAS ?= dev
 
 .DEFAULT_GOAL := help
@@ -76,7 +76,7 @@ format: install-dev ## put the code into its form
 lock: ## pin the versions of all dependencies anew
 	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/pip install --quiet --upgrade pip
-	$(VENV)-lock/bin/pip install --quiet '.[dev,mutation,engine-tests,deploy-tests]'
+	$(VENV)-lock/bin/pip install --quiet '.[dev,ray,mutation,engine-tests,deploy-tests,browser-tests]'
 	$(VENV)-lock/bin/pip freeze --exclude llm-worker-node > constraints.txt
 	rm -rf $(VENV)-lock build *.egg-info
 
