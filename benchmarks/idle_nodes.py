@@ -1,7 +1,8 @@
 """What nodes with nothing to do cost: memory each, CPU, how late their polls are, and how fast they register.
 
-Run as ``.venv/bin/python -m benchmarks.idle_nodes --nodes 20000`` on Linux with nginx. The answers are static and hold
-no job; the nodes are the program's own, with its monitor and metrics listening, all in one process.
+Run as ``.venv/bin/python -m benchmarks.idle_nodes --nodes 20000``. The answers are static and hold no job; the nodes
+are the program's own, with its monitor and metrics listening, all in one process. ``--sandbox`` has them register at
+the bundled gateway instead, which runs on the other core, and ends there.
 """
 
 from __future__ import annotations
@@ -9,46 +10,67 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import json
 import os
-import random
+import statistics
+import sys
 import time
-from pathlib import Path
-from typing import NamedTuple
+from dataclasses import asdict, astuple, dataclass
+from typing import Final
 
 import psutil
 import uvloop
 
+from benchmarks.alone import told_by
+from benchmarks.cores import two_cores
+from benchmarks.figures import Found, Goal, Kind, Spread, Unmeasurable
 from benchmarks.static_gateway import static_gateway
-from node.app.assembly import Ground, assembled
+from benchmarks.synthetic_fleet import FleetPlan, SyntheticFleet, synthetic_fleet
 from node.domain.events import PollEnded, PollStarted
-from node.domain.identity import Hardware, Identity, NodeSpec
-from node.domain.ids import AccountId, NodeId
-from node.domain.secret import Secret
-from node.domain.states import Life
-from node.executors.synthetic import SyntheticExecutor, SyntheticPolicy
-from node.gateway.deployment import Deployment
-from node.gateway.fast.transport import FastTransportFactory
-from node.gateway.httpx_transport import HttpxTransportFactory
-from node.gateway.tls import client_context
 from node.monitors.histogram import Histogram
-from node.monitors.node_monitor import NodeMonitor
 from node.observability.bus import EventBus
-from node.observability.metrics import Metrics
-from node.observability.metrics_subscriber import MetricsSubscriber
-from node.outbox.memory import MemoryOutbox
 from node.runtime.garbage import relaxed_collection, set_aside
-from node.runtime.system import SystemClock
-from node.settings.load import load_settings
-from node.settings.policies import to_policies
+from node.runtime.tasks import TaskOwner
+from node.sandbox.policy import SandboxPolicy
+from node.sandbox.process import SandboxProcess
+
+_REGISTER_WITHIN_S: Final = 600.0
 
 
-class Options(NamedTuple):
-    """How many nodes poll how often, over how long they start, and how long they are looked at."""
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """How so many nodes came up: seconds until the last was running, and CPU of each in microseconds."""
 
     nodes: int
-    cycle_s: float
-    start_s: float
-    seconds: float
+    took_s: float
+    cpu_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the nodes did in one poll cycle."""
+
+    polls_per_s: float
+    cpu_share: float
+    cpu_us: float
+    late_p50_ms: float
+    late_p99_ms: float
+    late_max_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class IdleNodes:
+    """What the nodes cost once they were up; ``kib_a_node`` is resident memory above the idle program."""
+
+    registered: Registered
+    looks: list[Look]
+    kib_a_node: float
+    polls_failed: int
+    sockets: int
+
+    def middle(self) -> Look:
+        """The median of each figure."""
+        return Look(*(statistics.median(values) for values in zip(*map(astuple, self.looks), strict=True)))
 
 
 class Polls:
@@ -57,72 +79,175 @@ class Polls:
     def __init__(self, bus: EventBus) -> None:
         """Listen from now on."""
         self.lateness_s = Histogram()
-        self.took_s = Histogram()
-        bus.subscribe(PollStarted, lambda event: self.lateness_s.record(event.lateness_s))
-        bus.subscribe(PollEnded, lambda event: self.took_s.record(event.took_s))
+        self.count = 0
+        self._loop_time = asyncio.get_running_loop().time
+        bus.subscribe(PollStarted, self._started)
+        bus.subscribe(PollEnded, self._count)
+
+    def _started(self, event: PollStarted) -> None:
+        # The node's clock is the loop's, which uvloop reads once a turn and to the millisecond: what the turn has
+        # taken so far is added.
+        self.lateness_s.record(event.lateness_s + time.monotonic() - self._loop_time())
+
+    def _count(self, _event: PollEnded) -> None:
+        self.count += 1
 
 
-async def run(url: str, options: Options) -> None:
-    """Start the nodes, look at them, and print what they cost."""
-    known = {
-        "gateway.url": url,
-        "fleet.min_start_delay_s": 0.0,
-        "fleet.max_start_delay_s": options.start_s,
-        "fleet.start_spacing_s": 0.0,
-        "fleet.points_check_s": 3600,
-        "node.poll_cycle_s": options.cycle_s,
-    }
-    settings = load_settings(config_file=None, profile=None, flags=known, environ={}, cwd=Path("/nonexistent"))
-    policies = to_policies(settings)
-    clock, chance, bus = SystemClock(), random.Random(1), EventBus()
-    tls = client_context()
-    transports = FastTransportFactory(tls, HttpxTransportFactory(tls), max_reply_bytes=1 << 25)
-    executor, outbox = SyntheticExecutor(SyntheticPolicy(1, 1, 0.0), chance), MemoryOutbox(policies.outbox, clock)
-    ground = Ground(clock, chance, bus, transports, outbox, executor)
+async def idle(url: str, plan: FleetPlan, cycles: int) -> IdleNodes:
+    """Start the nodes, and look at them for so many poll cycles."""
     gc.collect()
-    process, idle = psutil.Process(), psutil.Process().memory_info().rss
-    specs = [_spec(number) for number in range(options.nodes)]
-    monitor = NodeMonitor(clock, [spec.node_id for spec in specs])
-    bus.attach(monitor)
-    bus.attach(MetricsSubscriber(Metrics(), options.nodes))
-    async with assembled(specs, policies, Deployment(url, url, "0.0.4"), ground) as fleet:
-        task, began, cpu = asyncio.create_task(fleet.run()), time.monotonic(), time.process_time()
-        while monitor.snapshot().by_life[Life.RUNNING] < options.nodes:
-            await asyncio.sleep(0.5)
-            set_aside()
-        took, used = time.monotonic() - began, time.process_time() - cpu
-        print(f"{options.nodes} nodes registered in {took:.1f} s, {used / options.nodes * 1e6:.0f} µs of CPU each")
-        await asyncio.sleep(2 * options.cycle_s)
+    process = psutil.Process()
+    before = process.memory_info().rss
+    async with synthetic_fleet(url, plan) as made:
+        task = asyncio.create_task(made.fleet.run(), name="fleet")
+        registered = await _register(made, plan)
+        await asyncio.sleep(2 * plan.cycle_s)
         set_aside()
-        polls, began, cpu = Polls(bus), time.monotonic(), time.process_time()
-        await asyncio.sleep(options.seconds)
-        took, used = time.monotonic() - began, time.process_time() - cpu
-        made, late = polls.took_s.count, polls.lateness_s.percentiles(50, 99, 99.9)
-        print(f"{made / took:.0f} polls/s, {used / took:.1%} of a core, {used / made * 1e6:.1f} µs of CPU each")
-        print("lateness ms: p50 {:.2f}, p99 {:.2f}, p99.9 {:.2f}".format(*(late_s * 1e3 for late_s in late)))
-        print(f"{(process.memory_info().rss - idle) / options.nodes / 1024:.2f} KiB a node above the idle program")
-        print(f"{monitor.snapshot().polls_failed} polls failed, {len(process.net_connections())} sockets")
-        fleet.abort()
+        looks = [await _look(made.bus, plan.cycle_s) for _ in range(cycles)]
+        rss, sockets = process.memory_info().rss, len(process.net_connections())
+        failed = made.monitor.snapshot().polls_failed
+        made.fleet.abort()
         await task
+    return IdleNodes(registered, looks, (rss - before) / plan.nodes / 1024, failed, sockets)
 
 
-def _spec(number: int) -> NodeSpec:
-    identity = Identity(NodeId(f"node-{number}"), Secret(f"secret-{number}"), AccountId(f"account-{number}"), "p")
-    return NodeSpec(identity, Hardware(1, 1, 1, "g", "l"), ("bench:latest",))
+async def at_sandbox(plan: FleetPlan, core: int) -> Registered:
+    """Let the nodes register at the bundled gateway on that core."""
+    tasks = TaskOwner(print)
+    gateway = await SandboxProcess.start(SandboxPolicy(), tasks)
+    os.sched_setaffinity(gateway.handshake.pid, {core})
+    try:
+        async with synthetic_fleet(gateway.handshake.url, plan) as made:
+            task = asyncio.create_task(made.fleet.run(), name="fleet")
+            registered = await _register(made, plan)
+            made.fleet.abort()
+            await task
+    finally:
+        await gateway.stop()
+        await tasks.join()
+    return registered
+
+
+async def _register(made: SyntheticFleet, plan: FleetPlan) -> Registered:
+    began, cpu = time.monotonic(), time.process_time()
+    async with asyncio.timeout(_REGISTER_WITHIN_S):
+        await made.all_run(set_aside)
+    return Registered(plan.nodes, time.monotonic() - began, (time.process_time() - cpu) / plan.nodes * 1e6)
+
+
+async def _look(bus: EventBus, seconds: float) -> Look:
+    polls, began, cpu = Polls(bus), time.monotonic(), time.process_time()
+    await asyncio.sleep(seconds)
+    took, used = time.monotonic() - began, time.process_time() - cpu
+    if not polls.count:
+        raise Unmeasurable("the nodes made no polls")
+    p50, p99 = polls.lateness_s.percentiles(50, 99)
+    late_ms = (p50 * 1e3, p99 * 1e3, polls.lateness_s.max_s * 1e3)
+    return Look(polls.count / took, used / took, used / polls.count * 1e6, *late_ms)
+
+
+def kinds(nodes: int, group: str, *, is_detail: bool) -> list[Kind]:
+    """What is measured of so many idle nodes."""
+    of = f"{nodes:,} idle nodes, a poll each 5 s"
+    late, memory = (None, None) if is_detail else (Goal(at_most=20), Goal(at_most=10))
+    return [
+        Kind(f"{group}.late_p50_ms", f"{of}: lateness of a poll, p50", "ms", is_detail=is_detail),
+        Kind(f"{group}.late_p99_ms", f"{of}: lateness of a poll, p99", "ms", late),
+        Kind(f"{group}.late_max_ms", f"{of}: the latest poll of a cycle", "ms", is_detail=is_detail),
+        Kind(f"{group}.kib_a_node", f"{of}: memory above the idle program", "KiB a node", memory),
+        Kind(f"{group}.cpu_share", f"{of}: CPU", "% of a core"),
+        Kind(f"{group}.cpu_us", f"{of}: CPU of a poll", "µs", is_detail=True),
+        Kind(f"{group}.polls_per_s", f"{of}: polls", "1/s", is_detail=True),
+        Kind(f"{group}.registered_s", f"{nodes:,} nodes register, static answers", "s", is_detail=is_detail),
+    ]
+
+
+def measured(nodes: int, group: str, start_s: float, cycles: int) -> Found:
+    """The figures of `kinds`, from nodes that start over so many seconds.
+
+    Raises:
+        Unmeasurable: see `told_by` and `two_cores`.
+    """
+    two_cores()
+    flags = ["--nodes", str(nodes), "--start", str(start_s), "--cycles", str(cycles)]
+    told = told_by("idle_nodes", *flags, within_s=_REGISTER_WITHIN_S + 60 + 10 * cycles)
+    looks = [Look(**look) for look in told["looks"]]
+    values = {
+        "late_p50_ms": [look.late_p50_ms for look in looks],
+        "late_p99_ms": [look.late_p99_ms for look in looks],
+        "late_max_ms": [look.late_max_ms for look in looks],
+        "kib_a_node": [told["kib_a_node"]],
+        "cpu_share": [100 * look.cpu_share for look in looks],
+        "cpu_us": [look.cpu_us for look in looks],
+        "polls_per_s": [look.polls_per_s for look in looks],
+        "registered_s": [told["registered"]["took_s"]],
+    }
+    made: dict[str, Spread | str] = {f"{group}.{name}": Spread.of(each) for name, each in values.items()}
+    if told["polls_failed"]:
+        made[f"{group}.late_p99_ms"] = f"{told['polls_failed']} polls failed"
+    return made
+
+
+def registration_kinds(nodes: int) -> list[Kind]:
+    """What is measured of nodes that register at the sandbox."""
+    return [
+        Kind("registration.seconds", f"{nodes:,} nodes register, sandbox on the other core", "s", Goal(at_most=60)),
+        Kind("registration.cpu_us", "CPU of the nodes' process for each", "µs", is_detail=True),
+    ]
+
+
+def registration(nodes: int) -> Found:
+    """The figures of `registration_kinds`.
+
+    Raises:
+        Unmeasurable: see `told_by` and `two_cores`.
+    """
+    two_cores()
+    flags = ["--nodes", str(nodes), "--start", "1", "--sandbox"]
+    told = told_by("idle_nodes", *flags, within_s=_REGISTER_WITHIN_S)
+    return {
+        "registration.seconds": Spread.of([told["took_s"]]),
+        "registration.cpu_us": Spread.of([told["cpu_us"]]),
+    }
 
 
 def main() -> None:
-    """Read the command line, and run."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Read the command line, run, and print."""
+    parser = argparse.ArgumentParser(prog="benchmarks.idle_nodes", description=__doc__)
     parser.add_argument("--nodes", type=int, default=20_000)
     parser.add_argument("--cycle", type=float, default=5.0, help="seconds from one poll of a node to its next")
     parser.add_argument("--start", type=float, default=20.0, help="seconds over which the nodes start")
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--cycles", type=int, default=2, help="cycles that are looked at")
+    parser.add_argument("--sandbox", action="store_true", help="only register, at the bundled gateway")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()
-    with static_gateway(jobs_percent=0, core=0) as url, relaxed_collection():
-        os.sched_setaffinity(0, {1})
-        uvloop.run(run(url, Options(options.nodes, options.cycle, options.start, options.seconds)))
+    plan, cores = FleetPlan(options.nodes, options.cycle, options.start), two_cores()
+    with relaxed_collection():
+        os.sched_setaffinity(0, {cores.client})
+        if options.sandbox:
+            report: Registered | IdleNodes = uvloop.run(at_sandbox(plan, cores.server))
+        else:
+            with static_gateway(jobs_percent=0, core=cores.server) as gateway:
+                report = uvloop.run(idle(gateway.url, plan, options.cycles))
+    _print(report, as_json=options.json)
+
+
+def _print(report: Registered | IdleNodes, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(asdict(report)))
+        return
+    registered = report if isinstance(report, Registered) else report.registered
+    print(f"{registered.nodes} nodes registered in {registered.took_s:.1f} s, {registered.cpu_us:.0f} µs of CPU each")
+    if isinstance(report, IdleNodes):
+        look = report.middle()
+        print(f"{look.polls_per_s:.0f} polls/s, {look.cpu_share:.1%} of a core, {look.cpu_us:.1f} µs of CPU each")
+        print(f"lateness ms: p50 {look.late_p50_ms:.2f}, p99 {look.late_p99_ms:.2f}, most {look.late_max_ms:.1f}")
+        print(f"{report.kib_a_node:.2f} KiB a node above the idle program")
+        print(f"{report.polls_failed} polls failed, {report.sockets} sockets")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Unmeasurable as error:
+        sys.exit(str(error))

@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import gc
 import itertools
+import json
 import tempfile
 import time
 import uuid
@@ -25,6 +26,9 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.alone import told_by
+from benchmarks.cores import two_cores
+from benchmarks.figures import Found, Kind, Spread
 from node.domain.events import Event
 from node.domain.ids import JobId, JobKey, NodeId, SourceId
 from node.domain.policies import OutboxPolicy
@@ -59,14 +63,24 @@ class Measured:
     put_s: list[float] = field(default_factory=list)
     whole_s: list[float] = field(default_factory=list)
 
+    @property
+    def per_s(self) -> float:
+        """Results a second."""
+        return len(self.whole_s) / self.took_s
+
+    @property
+    def put_p99_ms(self) -> float:
+        """How long a put waits for the disk, p99."""
+        return quantile(self.put_s, 0.99) * 1e3
+
     def row(self) -> list[str]:
         """As the table shows it."""
         number = len(self.whole_s)
         return [
             self.offered,
-            f"{number / self.took_s:,.0f}",
+            f"{self.per_s:,.0f}",
             f"{quantile(self.put_s, 0.5) * 1e3:.1f}",
-            f"{quantile(self.put_s, 0.99) * 1e3:.1f}",
+            f"{self.put_p99_ms:.1f}",
             f"{quantile(self.whole_s, 0.99) * 1e3:.1f}",
             f"{number / max(self.commits, 1):.1f}",
             f"{self.cpu_s / number * 1e6:.0f}",
@@ -190,33 +204,70 @@ async def as_task(call: Callable[[FinishedJob], object], finished: FinishedJob) 
     call(finished)
 
 
+def loads(options: argparse.Namespace) -> dict[str, Load]:
+    """What is measured, by name."""
+
+    def closed(outbox: Outbox, run: Measured) -> Coroutine[Any, Any, None]:
+        return closed_loop(outbox, options.results, options.nodes, run)
+
+    def opened(outbox: Outbox, run: Measured) -> Coroutine[Any, Any, None]:
+        return open_loop(outbox, options.results, options.nodes, options.rate, run)
+
+    return {"closed": closed, "open": opened}
+
+
 async def main(options: argparse.Namespace) -> None:
     """Measure and print."""
+    offered = {"closed": f"closed, {options.nodes} nodes", "open": f"open, {options.rate:g}/s"}
+    found: dict[str, Measured] = {}
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        for disk, delay_ms in (("", 0.0), ("_slow_disk", options.delay_ms)):
+            for kind, load in loads(options).items():
+                run = Measured(f"{offered[kind]}, +{delay_ms:g} ms a commit")
+                found[f"{kind}{disk}"] = await measure(folder, delay_ms / 1e3, options.busy, load, run)
+        steps = await costs(folder) if options.costs else []
+    if options.json:
+        figures = {kind: {"per_s": run.per_s, "put_p99_ms": run.put_p99_ms} for kind, run in found.items()}
+        print(json.dumps(figures))
+        return
     console = Console()
     table = Table(
         "load", "results/s", "put p50 ms", "put p99 ms", "put+accept p99 ms", "results/commit", "CPU µs/result"
     )
-    with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        folder = Path(name)
-        for delay_ms in (0.0, options.delay_ms):
-            loads: list[tuple[str, Load]] = [
-                (
-                    f"closed, {options.nodes} nodes",
-                    lambda outbox, measured: closed_loop(outbox, options.results, options.nodes, measured),
-                ),
-                (
-                    f"open, {options.rate:g}/s",
-                    lambda outbox, measured: open_loop(outbox, options.results, options.nodes, options.rate, measured),
-                ),
-            ]
-            for text, load in loads:
-                run = Measured(f"{text}, +{delay_ms:g} ms a commit")
-                await measure(folder, delay_ms / 1e3, options.busy, load, run)
-                table.add_row(*run.row())
-        console.print(table)
-        if options.costs:
-            for step, micros in await costs(folder):
-                console.print(f"{micros:6.1f} µs  {step}")
+    for run in found.values():
+        table.add_row(*run.row())
+    console.print(table)
+    for step, micros in steps:
+        console.print(f"{micros:6.1f} µs  {step}")
+
+
+_KINDS = [
+    Kind("outbox.closed.per_s", "outbox on disk: results put and accepted, 1,000 nodes in a closed loop", "1/s"),
+    Kind("outbox.open.put_p99_ms", "the same at 2,200 results a second: a put, p99", "ms"),
+    Kind("outbox.open_slow_disk.per_s", "the same, each commit 20 ms slower: results", "1/s", is_detail=True),
+    Kind("outbox.open_slow_disk.put_p99_ms", "the same: a put, p99", "ms", is_detail=True),
+]
+
+
+def kinds() -> list[Kind]:
+    """What is measured of the outbox."""
+    return _KINDS
+
+
+def measured(number: int, rounds: int) -> Found:
+    """The figures of `kinds`, of so many results a load, over so many rounds.
+
+    Raises:
+        Unmeasurable: see `told_by` and `two_cores`.
+    """
+    core = two_cores().client
+    told = [told_by("outbox", "--results", str(number), within_s=300, core=core) for _ in range(rounds)]
+    made: dict[str, Spread | str] = {}
+    for kind in _KINDS:
+        _, load, name = kind.name.split(".")
+        made[kind.name] = Spread.of([each[load][name] for each in told])
+    return made
 
 
 def options() -> argparse.Namespace:
@@ -230,6 +281,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--loop", choices=["uvloop", "asyncio"], default="uvloop")
     parser.add_argument("--folder", type=Path, default=None, help="where the files go (the system's folder for such)")
     parser.add_argument("--costs", action="store_true", help="the cost of single steps as well")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     return parser.parse_args()
 
 

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from benchmarks.alone import told_by
+from benchmarks.cores import two_cores
+from benchmarks.figures import Found, Goal, Kind, Spread, Unmeasurable
 from node.runtime.tasks import TaskOwner
 from node.sandbox.policy import SandboxPolicy
 from node.sandbox.process import SandboxProcess
 
 FEW = 500
 TRIVIAL = "trivial starlette app"
+EMPTY = "empty poll, {} nodes take turns"
+SUBMIT = "submit a job"
+BRINGS = "poll that brings a job"
 
 POLL_SCRIPT = """
 local tokens, turn = {{}}, 0
@@ -86,23 +92,22 @@ class Figures:
     failed: int = 0
 
 
-async def main() -> int:
-    """Measure and print a table; the exit code."""
+async def main() -> None:
+    """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=3, help="length of each turn")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--nodes", type=int, default=20_000)
-    parser.add_argument("--json", type=Path, help="write the figures there, too")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--trivial", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.trivial:
         await serve_trivial()
-        return 0
-    if not (shutil.which("wrk") and shutil.which("taskset")) or len(os.sched_getaffinity(0)) < 2:
-        sys.stderr.write("needs wrk, taskset and two cores\n")
-        return 2
-    server_core, client_core = sorted(os.sched_getaffinity(0))[:2]
+        return
+    if shutil.which("wrk") is None:
+        raise Unmeasurable("wrk is missing: apt-get install wrk")
+    server_core, client_core = two_cores()
     tasks = TaskOwner(print)
     os.sched_setaffinity(0, {client_core})
     async with trivial_app(server_core) as trivial:
@@ -120,8 +125,7 @@ async def main() -> int:
         finally:
             await gateway.stop()
             await tasks.join()
-    report(figures, options.nodes, took_s, options.json)
-    return 0
+    report(figures, options.nodes, took_s, as_json=options.json)
 
 
 def cases(trivial: str, url: str, tokens: Path, nodes: int) -> list[Case]:
@@ -135,14 +139,14 @@ def cases(trivial: str, url: str, tokens: Path, nodes: int) -> list[Case]:
 
     return [
         Case(TRIVIAL, trivial + "/worker/get_job"),
-        Case(f"empty poll, {FEW} nodes take turns", url + "/worker/get_job", polls(FEW)),
-        Case(f"empty poll, {nodes} nodes take turns", url + "/worker/get_job", polls(nodes)),
+        Case(EMPTY.format(FEW), url + "/worker/get_job", polls(FEW)),
+        Case(EMPTY.format(nodes), url + "/worker/get_job", polls(nodes)),
         Case("ping, through the framework", url + "/worker/ping"),
         Case("step 2, secret", url + "/check_node_secret", post(SECRET)),
         Case("step 3, identity", url + "/node/check", post(IDENTITY)),
         Case("step 4, register: signs a token", url + "/worker/register_node", post(REGISTRATION)),
-        Case("submit a job", url + "/submit_job", post(JOB), rounds=1),
-        Case("poll that brings a job", url + "/worker/get_job", polls(nodes), seconds=1, rounds=1),
+        Case(SUBMIT, url + "/submit_job", post(JOB), rounds=1),
+        Case(BRINGS, url + "/worker/get_job", polls(nodes), seconds=1, rounds=1),
     ]
 
 
@@ -160,21 +164,53 @@ async def measure(turns: list[Case], script: Path, core: int, options: argparse.
     return figures
 
 
-def report(figures: dict[str, Figures], nodes: int, took_s: float, file: Path | None) -> None:
-    """Print a table, and write the figures where they are wanted."""
+def report(figures: dict[str, Figures], nodes: int, took_s: float, *, as_json: bool) -> None:
+    """Print a table, or all values as JSON."""
+    if as_json:
+        print(json.dumps({"nodes": nodes, "registered_s": took_s, "cases": {k: asdict(v) for k, v in figures.items()}}))
+        return
     middle = statistics.median
     table = Table("what", "requests/s", "x trivial", "p99 ms", "not 2xx")
     for what, each in figures.items():
         values = f"{middle(each.per_s):,.0f}", f"{middle(each.ratios):.2f}", f"{middle(each.p99_ms):.1f}"
         table.add_row(what, *values, str(each.failed))
     Console(width=110).print(table)
-    sys.stdout.write(f"{nodes} nodes registered (4 requests each) in {took_s:.1f} s\n")
-    if file is not None:
-        content = {
-            what: {"per_s": middle(each.per_s), "ratio": middle(each.ratios), "p99_ms": middle(each.p99_ms)}
-            for what, each in figures.items()
-        }
-        file.write_text(json.dumps({"nodes": nodes, "registered_s": took_s, "cases": content}, indent=2) + "\n")
+    print(f"{nodes} nodes registered (4 requests each) in {took_s:.1f} s")
+
+
+def kinds() -> list[Kind]:
+    """What is measured of the sandbox."""
+    many = "nodes take turns"
+    return [
+        Kind("sandbox.polls_per_s", f"the sandbox on one core: empty polls, {FEW} {many}", "1/s", Goal(at_least=8000)),
+        Kind("sandbox.polls_many_per_s", f"the same, 20,000 {many}", "1/s", is_detail=True),
+        Kind("sandbox.jobs_per_s", "the same: polls that bring a job", "1/s"),
+        Kind("sandbox.submits_per_s", "the same: jobs submitted", "1/s", is_detail=True),
+        Kind("sandbox.ratio_vs_trivial", "empty polls, to an app of one constant route on that server", "×"),
+        Kind("sandbox.poll_p99_ms", "an empty poll at that rate, p99", "ms", is_detail=True),
+    ]
+
+
+def measured(rounds: int, seconds: int, nodes: int) -> Found:
+    """The figures of `kinds`.
+
+    Raises:
+        Unmeasurable: see `told_by`; or wrk is missing.
+    """
+    flags = ["--rounds", str(rounds), "--seconds", str(seconds), "--nodes", str(nodes)]
+    told = told_by("sandbox_polls", *flags, within_s=300 + rounds * seconds * 10)["cases"]
+    polls, many = told[EMPTY.format(FEW)], told[EMPTY.format(nodes)]
+    made: dict[str, Spread | str] = {
+        "sandbox.polls_per_s": Spread.of(polls["per_s"]),
+        "sandbox.polls_many_per_s": Spread.of(many["per_s"]),
+        "sandbox.jobs_per_s": Spread.of(told[BRINGS]["per_s"]),
+        "sandbox.submits_per_s": Spread.of(told[SUBMIT]["per_s"]),
+        "sandbox.ratio_vs_trivial": Spread.of(polls["ratios"]),
+        "sandbox.poll_p99_ms": Spread.of(polls["p99_ms"]),
+    }
+    if polls["failed"]:
+        made["sandbox.polls_per_s"] = f"{polls['failed']} polls failed"
+    return made
 
 
 async def register(url: str, count: int, connections: int = 50) -> list[str]:
@@ -260,4 +296,7 @@ async def trivial_app(core: int) -> AsyncIterator[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    try:
+        asyncio.run(main())
+    except Unmeasurable as error:
+        sys.exit(str(error))

@@ -9,7 +9,15 @@ from collections.abc import Iterator
 import typer
 
 from node.cli.exit_codes import ExitCode
-from node.domain.errors import InvalidInput, NotAllowed, SandboxFailed, StepFailed, StorageError, TransportError
+from node.domain.errors import (
+    InvalidInput,
+    NotAllowed,
+    SandboxFailed,
+    ShardsFailed,
+    StepFailed,
+    StorageError,
+    TransportError,
+)
 
 
 @contextlib.contextmanager
@@ -34,7 +42,7 @@ def failures_told() -> Iterator[None]:
         raise _ended(ExitCode.NOT_ALLOWED, str(error)) from error
     except StorageError as error:
         raise _ended(ExitCode.STORAGE, str(error)) from error
-    except (TransportError, SandboxFailed, StepFailed) as error:
+    except (TransportError, SandboxFailed, ShardsFailed, StepFailed) as error:
         raise _ended(ExitCode.UNREACHABLE, str(error)) from error
     except BrokenPipeError:
         # Whoever read our output has gone; there is nobody left to tell.

@@ -7,6 +7,7 @@
     ├── InvalidInput            settings, roster, proxies or flags: all faults at once
     ├── NotAllowed              simulated identities or answers towards what is not the operator's own
     ├── SandboxFailed           the bundled gateway's process did not start
+    ├── ShardsFailed            the processes or machines of a load test could not begin
     ├── TokenUnreadable         a session's token is no JWT, or not signed as it must be
     ├── TransportError          an exchange brought no usable reply
     │   ├── ConnectFailed           nobody there, or the name is unknown
@@ -81,6 +82,10 @@ class NotAllowed(NodeError):
 
 class SandboxFailed(NodeError):
     """The bundled gateway's process did not start; the message ends with what it said last."""
+
+
+class ShardsFailed(NodeError):
+    """A process or machine that a load test was to run on could not begin, so that none has."""
 
 
 class TokenUnreadable(NodeError):

@@ -73,7 +73,8 @@ class SyntheticExecutor:
         piece = count if partials is None or not rate else max(1, round(rate * _PIECE_S))
         for start in range(0, count, piece):
             part = words[start : start + piece]
-            await asyncio.sleep(len(part) / rate if rate else 0)
+            if rate:
+                await asyncio.sleep(len(part) / rate)
             if partials is not None:
                 await partials.push(" ".join(part) if not start else " " + " ".join(part))
         return Generation(
@@ -88,5 +89,7 @@ class SyntheticExecutor:
         """See `node.ports.executor.Executor.aclose`: it holds nothing."""
 
     def _words(self, count: int) -> list[str]:
+        if count <= len(_OPENING):
+            return list(_OPENING[:count])
         filler = (self._random.choice((_QUALITIES, _THINGS)[turn % 2]) for turn in range(count - len(_OPENING)))
-        return [*_OPENING[:count], *filler]
+        return [*_OPENING, *filler]

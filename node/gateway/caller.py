@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from node.domain.errors import SessionLost, Withdrawn
 from node.domain.secret import Secret
@@ -19,6 +19,17 @@ _RENEWED: Final = True
 
 JSON: Final = ("content-type", "application/json")
 
+Headers: TypeAlias = tuple[tuple[str, str], ...]
+
+
+class _Posts(NamedTuple):
+    """What the calls with a body to one target have in common while the token is the same."""
+
+    target: str
+    generation: int
+    url: str
+    headers: Headers
+
 
 class SessionCaller:
     """Sends a node's calls, and has the session renewed when the gateway denies its token.
@@ -31,6 +42,7 @@ class SessionCaller:
         "_base_url",
         "_kept_call",
         "_kept_generation",
+        "_kept_posts",
         "_kept_request",
         "_node_secret",
         "_session",
@@ -45,6 +57,7 @@ class SessionCaller:
         self._kept_call: Call[Any] | None = None
         self._kept_generation = 0
         self._kept_request = Request("", "")
+        self._kept_posts: _Posts | None = None
 
     async def call(self, call: Call[J], still_wanted: Callable[[], bool] | None = None) -> J:
         """See `node.ports.calls.SessionCalls.call`."""
@@ -53,8 +66,14 @@ class SessionCaller:
             await session.ready()
             _require(still_wanted)
         generation, token = session.generation, session.token
-        reply = await self._transport.exchange(self._request_now(call), call.timeout_s)
-        judged = call.judge(masked_reply(reply, self._node_secret, token), _FRESH)
+        if call is self._kept_call and generation == self._kept_generation:
+            request = self._kept_request
+        else:
+            request = self._request_now(call)
+        reply = await self._transport.exchange(request, call.timeout_s)
+        if reply.status >= 400:
+            reply = masked_reply(reply, self._node_secret, token)
+        judged = call.judge(reply, _FRESH)
         ruling = judged.verdict.ruling
         if ruling is Ruling.RENEW or ruling is Ruling.SESSION_LOST:
             return await self._call_again(call, generation, judged, still_wanted)
@@ -89,14 +108,18 @@ class SessionCaller:
         return judged
 
     def _request_now(self, call: Call[Any]) -> Request:
-        """The request with the present token: the last one, where it is the same."""
+        """The request with the present token; one that was sent with it before is recognised by what it is made of."""
         session = self._session
-        if call is self._kept_call and session.generation == self._kept_generation:
-            return self._kept_request
-        request = self._request(call, session.token)
         if call.body is None:
+            request = self._request(call, session.token)
             self._kept_call, self._kept_generation, self._kept_request = call, session.generation, request
-        return request
+            return request
+        posts = self._kept_posts
+        if posts is None or posts.target != call.target or posts.generation != session.generation:
+            request = self._request(call, session.token)
+            self._kept_posts = _Posts(call.target, session.generation, request.url, request.headers)
+            return request
+        return Request(call.method, posts.url, posts.headers, call.body)
 
     def _request(self, call: Call[Any], token: Secret) -> Request:
         bearer = ("authorization", f"Bearer {token.reveal()}")

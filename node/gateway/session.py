@@ -52,6 +52,7 @@ class Session:
         "generation",
         "lost",
         "token",
+        "usable",
     )
 
     def __init__(
@@ -73,6 +74,8 @@ class Session:
         self.token = _NO_TOKEN
         self.lost = ""
         """Why the session is lost; empty while it is not."""
+        self.usable = False
+        """Whether the token can be sent: it is not known to be bad."""
         self._node = node
         self._policy = policy
         self._clock = clock
@@ -90,11 +93,6 @@ class Session:
     def state(self) -> SessionState:
         """How the token stands."""
         return self._machine.state
-
-    @property
-    def usable(self) -> bool:
-        """Whether the token can be sent: it is not known to be bad."""
-        return self._machine.state is SessionState.VALID or self._machine.state is SessionState.EXPIRING
 
     def grant(self, token: Secret, times: TokenTimes, sent_at: float | None) -> None:
         """Use a new token from now on.
@@ -166,6 +164,7 @@ class Session:
 
     def _feed(self, input_: SessionInput, reason: str = "") -> None:
         state = self._machine.feed(input_)
+        self.usable = state is SessionState.VALID or state is SessionState.EXPIRING
         self._events.emit(SessionChanged(self._node, state, self.generation, reason))
 
     def _set_timer(self, delay_s: float | None) -> None:

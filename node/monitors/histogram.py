@@ -10,6 +10,8 @@ from typing import Final
 _LOWEST_EXPONENT: Final = -19
 """The first octave begins at 2^-20 s, a microsecond; what is shorter counts as zero seconds."""
 
+_LEAST_S: Final = 2.0 ** (_LOWEST_EXPONENT - 1)
+
 _OCTAVES: Final = 37
 """The last octave ends at 2^17 s, 36 hours; what is longer counts there."""
 
@@ -17,6 +19,8 @@ _PARTS: Final = 32
 """Buckets an octave: the middle of a bucket is at most 1/64 (1.6 %) of the value away from it."""
 
 _BUCKETS: Final = _OCTAVES * _PARTS
+_TWO_PARTS: Final = 2 * _PARTS
+_OFFSET: Final = (_LOWEST_EXPONENT + 1) * _PARTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +53,16 @@ class Histogram:
 
     def record(self, seconds: float) -> None:
         """Count a duration, a finite number; one below 1 µs, or below zero, counts as zero."""
-        mantissa, exponent = frexp(seconds)
-        bucket = (exponent - _LOWEST_EXPONENT) * _PARTS + int(mantissa * 2 * _PARTS) - _PARTS
         self.count += 1
-        if mantissa <= 0 or bucket < 0:
+        if seconds < _LEAST_S:
             self._zeros += 1
             return
+        mantissa, exponent = frexp(seconds)
+        bucket = int(mantissa * _TWO_PARTS) + exponent * _PARTS - _OFFSET
         self._counts[bucket if bucket < _BUCKETS else _BUCKETS - 1] += 1
         self._sum_s += seconds
-        self.max_s = max(self.max_s, seconds)
+        if seconds > self.max_s:
+            self.max_s = seconds
 
     def percentiles(self, *percents: float) -> list[float]:
         """The durations in seconds that these percentages of all (ascending) do not exceed; 0 while there is none."""

@@ -31,6 +31,8 @@ class NodeMonitor:
         self._clock = clock
         self._started = now = clock.monotonic()
         self._nodes = {node: NodeStats(node) for node in fleet}
+        self._changed: dict[NodeStats, None] = {}
+        """Nodes whose presence is to be told anew: looked at by who asks, not at each of a job's events."""
         self._lives = Counter({Life.NEW: len(self._nodes)})
         self._presences = Counter({Presence.INITIALIZING: len(self._nodes)})
         self._tally = Tally()
@@ -77,7 +79,8 @@ class NodeMonitor:
         }
 
     def snapshot(self) -> FleetView:
-        """The fleet now. It takes some 0.1 ms, however many nodes there are."""
+        """The fleet now. It takes some 0.1 ms, and half a microsecond for each node that was heard of since the last."""
+        self._settle_changed()
         now = self._clock.monotonic()
         poll = self._poll_s.summary()
         good = sum(self._proxies.values())
@@ -109,10 +112,12 @@ class NodeMonitor:
 
     def nodes(self, limit: int | None = None) -> tuple[NodeView, ...]:
         """The first ``limit`` nodes of the fleet, or all (None), now. A thousand take some milliseconds."""
+        self._settle_changed()
         return tuple(stats.view() for stats in islice(self._nodes.values(), limit))
 
     def node(self, node: NodeId) -> NodeView | None:
         """One node now; None when it was never heard of."""
+        self._settle_changed()
         stats = self._nodes.get(node)
         return None if stats is None else stats.view()
 
@@ -125,19 +130,21 @@ class NodeMonitor:
         stats.last_activity_at = self._clock.wall()
         return stats
 
-    def _settle(self, stats: NodeStats) -> None:
-        """Keep the count of presences, so that a snapshot need not visit every node."""
-        presence = describe(stats.life, stats.holds, busy_slots=stats.jobs_running, polling=stats.polling)
-        if presence is not stats.presence:
-            self._presences[stats.presence] -= 1
-            self._presences[presence] += 1
-            stats.presence = presence
+    def _settle_changed(self) -> None:
+        """Count anew what changed, so that a snapshot need not visit every node."""
+        changed, self._changed = self._changed, {}
+        for stats in changed:
+            presence = describe(stats.life, stats.holds, busy_slots=stats.jobs_running, polling=stats.polling)
+            if presence is not stats.presence:
+                self._presences[stats.presence] -= 1
+                self._presences[presence] += 1
+                stats.presence = presence
 
     def _free_slot(self, stats: NodeStats) -> None:
         if stats.jobs_running:
             stats.jobs_running -= 1
             self._jobs_running -= 1
-            self._settle(stats)
+            self._changed[stats] = None
 
     def _tell(self, kind: str, text: str, *, is_trouble: bool = False) -> None:
         self._feed.add(kind, text, now=self._clock.monotonic(), wall=self._clock.wall(), is_trouble=is_trouble)
@@ -151,7 +158,7 @@ class NodeMonitor:
         if event.after.is_over:
             self._jobs_running -= stats.jobs_running
             stats.jobs_running = 0
-        self._settle(stats)
+        self._changed[stats] = None
         is_trouble = event.after in {Life.RECOVERING, Life.FAILED}
         if is_trouble:
             stats.note_error(event.reason or event.input.value)
@@ -167,20 +174,20 @@ class NodeMonitor:
     def _on_holds(self, event: ev.HoldsChanged) -> None:
         stats = self._heard(event.node)
         stats.holds = event.holds
-        self._settle(stats)
+        self._changed[stats] = None
 
     def _on_poll_started(self, event: ev.PollStarted) -> None:
         self._lateness_s.record(event.lateness_s)
         stats = self._heard(event.node)
         stats.polling = True
-        self._settle(stats)
+        self._changed[stats] = None
 
     def _on_poll_ended(self, event: ev.PollEnded) -> None:
         self._poll_s.record(event.took_s)
         self._polls.mark(self._clock.monotonic())
         stats = self._heard(event.node)
         stats.polling = False
-        self._settle(stats)
+        self._changed[stats] = None
 
     def _on_poll_failed(self, event: ev.PollFailed) -> None:
         self._polls_failed += 1
@@ -188,7 +195,7 @@ class NodeMonitor:
         stats = self._heard(event.node)
         stats.polling = False
         stats.note_error(event.reason)
-        self._settle(stats)
+        self._changed[stats] = None
         self._tell("poll", f"{event.node}: poll failed: {event.reason}", is_trouble=True)
 
     def _on_step(self, event: ev.StepEnded) -> None:
@@ -203,7 +210,7 @@ class NodeMonitor:
         self._tally.received += 1
         stats.jobs_running += 1
         self._jobs_running += 1
-        self._settle(stats)
+        self._changed[stats] = None
 
     def _on_job_skipped(self, event: ev.JobSkipped) -> None:
         self._heard(event.key.node).tally.skipped += 1

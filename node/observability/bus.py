@@ -51,7 +51,7 @@ class EventBus:
 
     def __init__(self, last_resort: LastResort = to_stderr) -> None:
         self._last_resort = last_resort
-        self._routes: dict[type[Any], tuple[_Listener, ...]] = {}
+        self._routes: dict[type[Any], tuple[tuple[Handler, _Listener], ...]] = {}
         self._failures = 0
 
     @property
@@ -62,7 +62,7 @@ class EventBus:
     def subscribe(self, kind: type[E], handler: Callable[[E], object]) -> Callable[[], None]:
         """Call ``handler`` for every event of this very type, no subclass; call what is returned to end that."""
         listener = _Listener(kind, handler)
-        self._routes[kind] = (*self._routes.get(kind, ()), listener)
+        self._routes[kind] = (*self._routes.get(kind, ()), (handler, listener))
         return lambda: self._remove(listener)
 
     def attach(self, subscriber: Subscriber) -> Callable[[], None]:
@@ -77,9 +77,9 @@ class EventBus:
 
     def emit(self, event: Event, /) -> None:
         """See `node.ports.events.EventSink.emit`."""
-        for listener in self._routes.get(type(event), ()):
+        for handle, listener in self._routes.get(type(event), ()):
             try:
-                listener.handle(event)
+                handle(event)
             except Exception as error:  # noqa: BLE001 - any defect of a listener ends here, so that nodes live on
                 self._failed(listener, error)
             else:
@@ -102,7 +102,7 @@ class EventBus:
             )
 
     def _remove(self, listener: _Listener) -> None:
-        left = tuple(other for other in self._routes.get(listener.kind, ()) if other is not listener)
+        left = tuple(route for route in self._routes.get(listener.kind, ()) if route[1] is not listener)
         if left:
             self._routes[listener.kind] = left
         else:

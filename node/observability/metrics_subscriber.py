@@ -9,6 +9,7 @@ from node.domain import events as ev
 from node.domain.ids import NodeId
 from node.domain.states import Life, Session
 from node.observability.metrics import Metrics
+from node.observability.plain_metrics import Count, Spread
 
 FAILED_EXECUTOR: Final = "none"
 """The executor's label where a job failed and none can be named."""
@@ -26,6 +27,7 @@ class MetricsSubscriber:
         metrics.auth_healthy.set(1)
         self._jobs_running = 0
         metrics.jobs_running.set_function(lambda: self._jobs_running)
+        self._executors: dict[tuple[str, str], tuple[Count, Spread]] = {}
         self._received = metrics.jobs_received.labels()
         self._poll_duration = metrics.poll_duration.labels()
         self._poll_lateness = metrics.poll_lateness.labels()
@@ -93,14 +95,22 @@ class MetricsSubscriber:
         self._jobs_running += 1
 
     def _on_job(self, event: ev.JobEnded) -> None:
-        metrics, executor, outcome = self._metrics, event.executor or FAILED_EXECUTOR, _outcome(event.error)
+        executor, outcome = event.executor or FAILED_EXECUTOR, _outcome(event.error)
+        series = self._executors.get((executor, outcome))
+        if series is None:
+            series = self._executors[executor, outcome] = self._series(executor, outcome)
+        finished, duration = series
         self._jobs_running -= 1
-        metrics.jobs_finished.labels(executor, outcome).value += 1
-        metrics.job_duration.labels(executor, outcome).observe(event.took_s)
+        finished.value += 1
+        duration.observe(event.took_s)
         if event.output_tokens:
-            metrics.output_tokens.labels(executor).value += event.output_tokens
-        if metrics.per_node:
-            metrics.node_jobs.labels(event.key.node, outcome).inc()
+            self._metrics.output_tokens.labels(executor).value += event.output_tokens
+        if self._metrics.per_node:
+            self._metrics.node_jobs.labels(event.key.node, outcome).inc()
+
+    def _series(self, executor: str, outcome: str) -> tuple[Count, Spread]:
+        metrics = self._metrics
+        return metrics.jobs_finished.labels(executor, outcome), metrics.job_duration.labels(executor, outcome)
 
     def _on_accepted(self, event: ev.ResultAccepted) -> None:
         outcome = self._already if event.already else self._accepted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, assert_never
 
 from node.domain.errors import StorageUnavailable
@@ -47,18 +48,36 @@ class Dispatch:
         self.moving = False
         """Nothing is started while it is false."""
 
+    def take(self, lane: Lane, parcel: Parcel) -> None:
+        """Start a parcel that the outbox has just taken, or let it wait for its turn."""
+        if lane.has_waiting or not self._moves(lane):
+            lane.queue.append(parcel)
+        elif (source := self._free_source(lane)) is None:
+            lane.queue.append(parcel)
+        else:
+            self._send(lane, parcel, source)
+
     def pump(self, lane: Lane) -> None:
         """Start what may go."""
-        if not self.moving or lane.open_at > self._clock.monotonic():
+        if not self._moves(lane):
             return
-        while lane.source is not None and lane.has_waiting and lane.under_way < lane.width(self._policy.per_node):
+        while lane.has_waiting and (source := self._free_source(lane)) is not None:
             parcel = lane.queue.popleft()
-            if self._is_over(lane, parcel):
-                continue
-            parcel.attempts += 1
-            parcel.round = lane.failures
-            parcel.session = lane.session
-            self._start(lane, parcel, self._submit(lane, parcel, lane.source), "submit")
+            if not self._is_over(lane, parcel):
+                self._send(lane, parcel, source)
+
+    def _moves(self, lane: Lane) -> bool:
+        return self.moving and (not lane.open_at or lane.open_at <= self._clock.monotonic())
+
+    def _free_source(self, lane: Lane) -> JobSource | None:
+        """Where a lane's next parcel may go at once."""
+        return lane.source if lane.under_way < lane.width(self._policy.per_node) else None
+
+    def _send(self, lane: Lane, parcel: Parcel, source: JobSource) -> None:
+        parcel.attempts += 1
+        parcel.round = lane.failures
+        parcel.session = lane.session
+        self._start(lane, parcel, self._submit(lane, parcel, source), "submit")
 
     def due(self, lane: Lane, parcel: Parcel | None) -> None:
         """The time of a parcel has come, or of the lane itself."""
@@ -72,8 +91,8 @@ class Dispatch:
     def _start(self, lane: Lane, parcel: Parcel, work: Coroutine[Any, Any, None], what: str) -> None:
         parcel.placed = False
         lane.under_way += 1
-        name = f"{what} {parcel.key.node}/{parcel.key.job}"
-        self._tasks.start(work, name, lambda: self._ended(lane, parcel))
+        _, node, job = parcel.finished.key
+        self._tasks.start(work, f"{what} {node}/{job}", partial(self._ended, lane, parcel))
 
     def _ended(self, lane: Lane, parcel: Parcel) -> None:
         lane.under_way -= 1
@@ -83,7 +102,8 @@ class Dispatch:
             else:
                 parcel.placed = True
                 lane.queue.appendleft(parcel)
-        self.pump(lane)
+        if lane.has_waiting:
+            self.pump(lane)
         self._on_change(lane.node)
 
     def _is_over(self, lane: Lane, parcel: Parcel) -> bool:

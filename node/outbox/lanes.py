@@ -105,8 +105,9 @@ class Lane:
 
     def remove(self, parcel: Parcel) -> None:
         """A parcel is done with, wherever it still stands."""
-        if self.parcels.get(parcel.key) is parcel:
-            del self.parcels[parcel.key]
+        key = parcel.finished.key
+        if self.parcels.get(key) is parcel:
+            del self.parcels[key]
 
 
 class Lanes:
@@ -125,7 +126,9 @@ class Lanes:
 
     def lane(self, node: NodeId, source_id: SourceId) -> Lane:
         """The lane of a node to a source, made when missing."""
-        of_node = self._lanes.setdefault(node, {})
+        of_node = self._lanes.get(node)
+        if of_node is None:
+            of_node = self._lanes[node] = {}
         lane = of_node.get(source_id)
         if lane is None:
             lane = of_node[source_id] = Lane(node)

@@ -32,11 +32,12 @@ class MemoryOutbox(Shelved):
 
     async def put(self, finished: FinishedJob) -> None:
         """See `node.ports.outbox.Outbox.put`."""
-        if self.keeping(finished.key) is not Keeping.UNKNOWN:
+        now = self._clock.wall()
+        if self._shelf.keeping(finished.key, now) is not Keeping.UNKNOWN:
             return
         size = _size(finished)
-        self._shelf.reserve(finished.key, size)
-        self._shelf.keep(finished, size, self._clock.wall())
+        self._shelf.require_room(size)
+        self._shelf.keep(finished, size, now)
 
     async def accept(self, key: JobKey) -> None:
         """See `node.ports.outbox.Outbox.accept`."""
@@ -73,6 +74,9 @@ class MemoryOutbox(Shelved):
 
 def _size(finished: FinishedJob) -> int:
     match finished.outcome:
+        case Success(Generation(text)):
+            # First, since most results are.
+            return len(text) + _OVERHEAD_BYTES
         case Success(output):
             return _output_size(output) + _OVERHEAD_BYTES
         case Failure(reason, _):

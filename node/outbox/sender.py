@@ -210,12 +210,11 @@ class Sender:
                 self._look_whether_flushed(key.node)
 
     def _take_up(self, finished: FinishedJob) -> None:
-        lane = self._lanes.lane(finished.key.node, finished.key.source)
-        if finished.key in lane.parcels or self._outbox.keeping(finished.key) is not Keeping.PENDING:
-            return
-        parcel = lane.parcels[finished.key] = Parcel(finished)
-        lane.queue.append(parcel)
-        self._dispatch.pump(lane)
+        key = finished.key
+        lane = self._lanes.lane(key.node, key.source)
+        if key not in lane.parcels and self._outbox.keeping(key) is Keeping.PENDING:
+            parcel = lane.parcels[key] = Parcel(finished)
+            self._dispatch.take(lane, parcel)
 
     async def _put_again(self, finished: FinishedJob) -> None:
         attempt = 0

@@ -105,12 +105,20 @@ class Shelf:
         Raises:
             StorageFull: there is not enough.
         """
+        self.require_room(size)
+        self._reserved[key] = size
+        self._reserved_bytes += size
+
+    def require_room(self, size: int) -> None:
+        """Make sure that a result of this size may be kept.
+
+        Raises:
+            StorageFull: there is not enough.
+        """
         if len(self._waiting) + len(self._reserved) >= self._policy.max_results:
             raise StorageFull(f"the outbox holds {self._policy.max_results} results")
         if self._bytes + self._reserved_bytes + size > self._policy.max_bytes:
             raise StorageFull(f"the outbox holds {self._policy.max_bytes} bytes of results")
-        self._reserved[key] = size
-        self._reserved_bytes += size
 
     def release(self, key: JobKey) -> None:
         """Give up the room held for a key."""
@@ -118,11 +126,14 @@ class Shelf:
 
     def keep(self, finished: FinishedJob, size: int, since: float) -> None:
         """A result waits."""
-        self.release(finished.key)
-        self._remove_waiting(finished.key)
-        self._waiting[finished.key] = Waiting(finished, size, since)
+        key = finished.key
+        if key in self._reserved:
+            self.release(key)
+        if key in self._waiting:
+            self._remove_waiting(key)
+        self._waiting[key] = Waiting(finished, size, since)
         self._bytes += size
-        node = finished.key.node
+        node = key.node
         self._per_node[node] = self._per_node.get(node, 0) + 1
 
     def remember(self, key: JobKey, at: float) -> None:
@@ -137,7 +148,8 @@ class Shelf:
     def accept(self, key: JobKey, now: float) -> None:
         """The source has the result, whatever was held of it: waiting or given up."""
         self._remove_waiting(key)
-        self._remove_buried(key)
+        if self._buried:
+            self._remove_buried(key)
         self.remember(key, now)
 
     def bury(self, key: JobKey, reason: str, now: float, *, keep_finished: bool) -> bool:

@@ -26,7 +26,7 @@ _SURROGATES: Final = re.compile(
 
 def has_too_many_values(body: bytes) -> bool:
     """Whether a JSON body has more than `MAX_VALUES`, commas and brackets within its texts not counted."""
-    if body.count(b",") + body.count(b"[") + body.count(b"{") <= MAX_VALUES:
+    if len(body) <= MAX_VALUES or body.count(b",") + body.count(b"[") + body.count(b"{") <= MAX_VALUES:
         return False
     # In JSON at most two texts come for each mark of a value: what is cut off here has too many marks, or is none.
     marks = [match.lastindex for match in islice(_TEXT_OR_VALUE.finditer(body), 3 * MAX_VALUES)]

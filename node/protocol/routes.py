@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from node.domain.states import SingleHash
+
 
 class Host(Enum):
     """The two base URLs of a deployment; they may be the same."""
@@ -33,7 +35,7 @@ class Route:
     proof: Proof = Proof.NONE
 
 
-class Step(Enum):
+class Step(SingleHash, Enum):
     """What can be asked of a gateway. The node's own steps come first, in the order of a node's life."""
 
     CHECK_SECRET = Route("POST", "/check_node_secret")

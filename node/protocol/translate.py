@@ -151,14 +151,18 @@ def usage(made: Generation) -> dict[str, int | float | str] | None:
 
     ``first_token_ms`` is from the engine's being asked to the first piece of the text.
     """
-    told = {
-        "prompt_tokens": made.prompt_tokens,
-        "output_tokens": made.output_tokens,
-        "first_token_ms": None if made.first_token_s is None else round(made.first_token_s * 1000, 1),
-        "tokens_per_s": None if made.tokens_per_s is None else round(made.tokens_per_s, 2),
-        "finish_reason": None if made.finish_reason is None else _sendable(made.finish_reason),
-    }
-    return {name: value for name, value in told.items() if value is not None} or None
+    told: dict[str, int | float | str] = {}
+    if made.prompt_tokens is not None:
+        told["prompt_tokens"] = made.prompt_tokens
+    if made.output_tokens is not None:
+        told["output_tokens"] = made.output_tokens
+    if made.first_token_s is not None:
+        told["first_token_ms"] = round(made.first_token_s * 1000, 1)
+    if made.tokens_per_s is not None:
+        told["tokens_per_s"] = round(made.tokens_per_s, 2)
+    if made.finish_reason is not None:
+        told["finish_reason"] = _sendable(made.finish_reason)
+    return told or None
 
 
 def _sendable(text: str) -> str:

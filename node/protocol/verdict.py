@@ -75,6 +75,8 @@ def judge(step: Step, status: int, headers: Mapping[str, str], body: bytes, *, r
         renewed: whether the session was already renewed on behalf of this very request.
     """
     if 200 <= status < 300:
+        if step is Step.POLL and (status == 204 or body in _EMPTY_POLLS):
+            return _NO_JOB
         return _judge_success(step, status, body)
     if 300 <= status < 400:
         return _ruled(Ruling.FAULT, f"HTTP {status}: redirects are not followed")
@@ -86,8 +88,6 @@ def judge(step: Step, status: int, headers: Mapping[str, str], body: bytes, *, r
 
 
 def _judge_success(step: Step, status: int, body: bytes) -> Judged:
-    if step is Step.POLL and (status == 204 or body in _EMPTY_POLLS):
-        return _NO_JOB
     expected = EXPECTED.get(step)
     if expected is None:
         return _OK if _is_readable(body) else _ruled(Ruling.RETRY, f"HTTP {status} with a body that is not JSON")

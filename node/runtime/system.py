@@ -6,6 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable
+from functools import cached_property
 
 
 class SystemClock:
@@ -14,19 +15,14 @@ class SystemClock:
     It is of one loop: the one that runs when `monotonic` is called first.
     """
 
-    def __init__(self) -> None:
-        # Kept, since a node asks for the time a dozen times a job, and asking for the loop costs more than the rest.
-        self._loop_time: Callable[[], float] | None = None
+    wall = staticmethod(time.time)
+    """See `node.ports.clock.Clock.wall`."""
 
-    def wall(self) -> float:
-        """See `node.ports.clock.Clock.wall`."""
-        return time.time()
-
-    def monotonic(self) -> float:
+    @cached_property
+    def monotonic(self) -> Callable[[], float]:
         """See `node.ports.clock.Clock.monotonic`."""
-        if self._loop_time is None:
-            self._loop_time = asyncio.get_running_loop().time
-        return self._loop_time()
+        # The loop's own, since a node asks for the time a dozen times a job.
+        return asyncio.get_running_loop().time
 
 
 class SystemIds:

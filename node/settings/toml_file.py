@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from node.domain.errors import InputFault
+from node.domain.toml_lines import KeyPath, key_lines
 from node.settings.catalogue import catalogue, sections
 from node.settings.explain import closest
 from node.settings.layers import Given, Layer, Origin, OriginKind
@@ -34,7 +35,7 @@ def toml_layer(path: Path, label: str, kind: OriginKind) -> Layer:
     return table_layer(tables, Origin(kind, label), key_lines(text))
 
 
-def table_layer(tables: Mapping[str, Any], source: Origin, lines: Mapping[Key, int]) -> Layer:
+def table_layer(tables: Mapping[str, Any], source: Origin, lines: Mapping[KeyPath, int]) -> Layer:
     """The settings in these tables; ``lines`` is where their keys stand, as far as they stand in a file."""
     given: dict[str, Given] = {}
     faults: list[InputFault] = []
@@ -48,44 +49,6 @@ def table_layer(tables: Mapping[str, Any], source: Origin, lines: Mapping[Key, i
         else:
             faults.append(origin.fault(f"{name} is no setting", _suggest(key)))
     return Layer(given, tuple(faults))
-
-
-def key_lines(text: str) -> dict[Key, int]:
-    """The line, counted from 1, of each table and key in a TOML text that is known to be valid."""
-    found: dict[Key, int] = {}
-    table: Key = ()
-    for line, statement in _statements(text):
-        for key in _keys(tomllib.loads(statement)):
-            found.setdefault(table + key if not statement.lstrip().startswith("[") else key, line)
-        if statement.lstrip().startswith("["):
-            table = max(_keys(tomllib.loads(statement)), key=len)
-    return found
-
-
-def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """Each key with its value, and each table's head, with the line it starts on.
-
-    A statement is over as soon as it can be read by itself: one that goes on, as an open list does, cannot.
-    """
-    pending, start = "", 0
-    for line, part in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
-        if not pending and (not part.strip() or part.lstrip().startswith("#")):
-            continue
-        pending, start = (pending + part + "\n", start) if pending else (part + "\n", line)
-        try:
-            tomllib.loads(pending)
-        except tomllib.TOMLDecodeError:
-            continue
-        yield start, pending
-        pending = ""
-
-
-def _keys(tables: Mapping[str, Any]) -> Iterator[Key]:
-    for name, value in tables.items():
-        yield (name,)
-        inner = value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else value
-        if isinstance(inner, dict):
-            yield from ((name, *key) for key in _keys(inner))
 
 
 def _settings_of(tables: Mapping[str, Any]) -> Iterator[tuple[Key, object]]:

@@ -22,7 +22,7 @@ class Checks:
     ``told`` are the models that were announced at its beginning.
     """
 
-    __slots__ = ("_around", "_heap", "_membership", "_spec", "_told")
+    __slots__ = ("_around", "_heap", "_membership", "_spec", "_told", "due")
 
     def __init__(self, spec: NodeSpec, around: Surroundings, membership: Membership, told: tuple[str, ...]) -> None:
         self._spec = spec
@@ -32,11 +32,13 @@ class Checks:
         self._heap: list[tuple[float, str, _Check]] = []
         self._schedule("models", self._announce_again, around.policy.models_update.draw(around.random))
         self._schedule("points", self._check_points, around.policy.points_check_s)
-
-    @property
-    def due(self) -> float:
+        self.due = 0.0
         """When the next check is due: long since, while other models are on offer than were announced."""
-        return self._heap[0][0] if self._offer == self._told else float("-inf")
+        self.look()
+
+    def look(self) -> None:
+        """Find out anew when the next check is due: to be called when the offer has changed."""
+        self.due = self._heap[0][0] if self._offer == self._told else float("-inf")
 
     @property
     def _offer(self) -> tuple[str, ...]:
@@ -50,9 +52,10 @@ class Checks:
         """
         if self._offer != self._told:
             await self._announce()
-            return
-        _, _, check = heapq.heappop(self._heap)
-        await check()
+        else:
+            _, _, check = heapq.heappop(self._heap)
+            await check()
+        self.look()
 
     def _schedule(self, name: str, check: _Check, delay_s: float) -> None:
         heapq.heappush(self._heap, (self._around.clock.monotonic() + delay_s, name, check))

@@ -76,11 +76,11 @@ class JobRunner:
             if self._around.sender.keeping(key) is Keeping.DEAD:
                 self._tasks.start(self._around.sender.send_again(key), name=f"send job {key.job} again")
             return False
-        clock = self._around.clock
+        clock, events = self._around.clock, self._around.events
         open_job = _OpenJob(job, key, received_at=clock.wall(), started=clock.monotonic())
         self._open[key] = open_job
-        self._around.events.emit(JobClaimed(key, job.payload.model, job.kind))
-        self._tasks.start(self._run(open_job), name=f"job {key.job}", on_done=lambda: self._close(open_job))
+        events.emit(JobClaimed(key, job.payload.model, job.kind))
+        self._tasks.start(self._run(open_job), name=f"job {key.job}", on_done=partial(self._close, open_job))
         return True
 
     def stop(self, reason: str) -> None:
@@ -145,24 +145,22 @@ class JobRunner:
             case payload:
                 assert_never(payload)
         finished = self._finish(open_job, outcome)
+        kept = partial(self._kept, open_job, finished)
         attempt = 0
         while not open_job.is_kept:
             try:
-                await self._keep(open_job, finished)
-            except StorageError:
+                await self._around.sender.put(finished, kept)
+            except StorageError as error:
+                self._around.events.emit(ResultUnsafe(finished.key, str(error)))
                 attempt += 1
                 # The slot stays busy: a node whose disk takes nothing must not take more work.
                 await Bell().wait(self._around.policy.back_off.draw(attempt, self._around.random))
 
     def _finish(self, open_job: _OpenJob, outcome: Success | Failure) -> FinishedJob:
-        open_job.took_s = self._around.clock.monotonic() - open_job.started
-        open_job.finished = finished = FinishedJob(
-            key=open_job.key,
-            outcome=outcome,
-            received_at=open_job.received_at,
-            finished_at=self._around.clock.wall(),
-            receipt=open_job.job.receipt,
-        )
+        clock = self._around.clock
+        open_job.took_s = clock.monotonic() - open_job.started
+        finished = FinishedJob(open_job.key, outcome, open_job.received_at, clock.wall(), open_job.job.receipt)
+        open_job.finished = finished
         return finished
 
     async def _execute(self, open_job: _OpenJob, payload: Payload) -> Success | Failure:
@@ -199,18 +197,6 @@ class JobRunner:
     def _traced(self, payload: Payload, key: JobKey) -> Payload:
         context = self._around.traces.context(key)
         return payload if context is payload.trace else replace(payload, trace=context)
-
-    async def _keep(self, open_job: _OpenJob, finished: FinishedJob) -> None:
-        """Put the result of a job into the outbox.
-
-        Raises:
-            StorageError: it was not taken.
-        """
-        try:
-            await self._around.sender.put(finished, partial(self._kept, open_job, finished))
-        except StorageError as error:
-            self._around.events.emit(ResultUnsafe(finished.key, str(error)))
-            raise
 
     def _kept(self, open_job: _OpenJob, finished: FinishedJob) -> None:
         if not open_job.is_kept:

@@ -24,7 +24,7 @@ class Poller:
     row are a fault.
     """
 
-    __slots__ = ("_around", "_failures", "_in_a_row", "_node", "_source", "due", "succeeded")
+    __slots__ = ("_around", "_failures", "_in_a_row", "_node", "_source", "backing_off", "due", "succeeded")
 
     def __init__(self, node: NodeId, around: Surroundings, source: JobSource) -> None:
         self._node = node
@@ -33,13 +33,10 @@ class Poller:
         self._failures = 0
         self._in_a_row = 0
         self.due = around.clock.monotonic()
+        self.backing_off = False
+        """Whether the last poll failed, so that `due` is the end of a back-off."""
         self.succeeded = False
         """Whether any poll of this session was answered."""
-
-    @property
-    def backing_off(self) -> bool:
-        """Whether the last poll failed, so that `due` is the end of a back-off."""
-        return self._failures > 0
 
     async def poll(self, open_since: float, still_wanted: Callable[[], bool]) -> Job | None:
         """Ask once; None when there is no job, the poll failed in passing or was not wanted any more.
@@ -52,24 +49,31 @@ class Poller:
             StepFault: too many failures in a row, or the answer ends the session.
             StepRefused: the source said no.
         """
-        clock, events = self._around.clock, self._around.events
+        clock, emit = self._around.clock, self._around.events.emit
         started = clock.monotonic()
-        events.emit(PollStarted(self._node, max(0.0, started - max(self.due, open_since))))
+        late_s = started - (self.due if self.due > open_since else open_since)
+        emit(PollStarted(self._node, late_s if late_s > 0 else 0.0))
         try:
             job = await self._source.claim(still_wanted)
         except Withdrawn as error:
             self.due = clock.monotonic()
-            events.emit(PollFailed(self._node, self.due - started, str(error), 0.0))
+            emit(PollFailed(self._node, self.due - started, str(error), 0.0))
             return None
         except TryLater as error:
             self._fail(started, error)
             return None
         now = clock.monotonic()
         self._failures = 0
+        self.backing_off = False
         self.succeeded = True
-        self._in_a_row = 0 if job is None else self._in_a_row + 1
-        self.due = max(now, started + self._cycle_s()) if job is None else now + self._pause_s()
-        events.emit(PollEnded(self._node, now - started, None if job is None else job.job_id))
+        if job is None:
+            self._in_a_row = 0
+            self.due = max(now, started + self._cycle_s())
+            emit(PollEnded(self._node, now - started, None))
+        else:
+            self._in_a_row += 1
+            self.due = now + self._pause_s()
+            emit(PollEnded(self._node, now - started, job.job_id))
         return job
 
     def _pause_s(self) -> float:
@@ -90,6 +94,7 @@ class Poller:
         policy = self._around.policy
         now = self._around.clock.monotonic()
         self._failures += 1
+        self.backing_off = True
         if self._failures >= policy.poll_failures:
             raise StepFault(f"{self._failures} polls in a row failed, the last one: {error}") from error
         # A gateway in trouble must not hear from a fleet more often than one that is well.

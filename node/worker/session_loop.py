@@ -35,12 +35,17 @@ class SessionLoop:
         "_around",
         "_bell",
         "_checks",
+        "_gates",
         "_holds",
         "_interrupt",
         "_link",
+        "_membership",
+        "_monotonic",
         "_poller",
         "_reached",
         "_runner",
+        "_sender",
+        "_slots",
         "_until",
         "polling",
     )
@@ -57,7 +62,12 @@ class SessionLoop:
         told: tuple[str, ...],
     ) -> None:
         self._around = around
+        self._sender = around.sender
+        self._gates = around.claim_gates
+        self._slots = around.policy.slots
+        self._monotonic = around.clock.monotonic
         self._link = link
+        self._membership = link.membership
         self._runner = runner
         self._holds = holds
         self._bell = bell
@@ -82,8 +92,9 @@ class SessionLoop:
             StepFailed: a poll or a check failed in a way that ends the session.
             Interrupted: the interrupt ended what was under way.
         """
-        end_watch = self._around.offer.on_change(self._bell.ring)
+        end_watch = self._around.offer.on_change(self._hear_of_offer)
         try:
+            self._checks.look()
             self._look_at_gates()
             while goes_on():
                 # What is due, or the wait for what comes next. Each is awaited from here, since all that comes to a
@@ -101,11 +112,16 @@ class SessionLoop:
         uvloop's clock and timers know whole milliseconds: a wait may end half of one early by its clock, and a node
         that waited for the rest, which is none to a timer, would go round in circles until the clock ticks.
         """
-        return max(self._reached, self._around.clock.monotonic())
+        now = self._monotonic()
+        return now if now > self._reached else self._reached
+
+    def _hear_of_offer(self) -> None:
+        self._checks.look()
+        self._bell.ring()
 
     def _next_thing(self) -> Awaitable[bool]:
         """Whether anything happened but that the time came which was waited for."""
-        if reason := self._link.membership.lost:
+        if reason := self._membership.lost:
             raise SessionLost(reason)
         now = self._now()
         check_due = self._checks.due
@@ -130,15 +146,14 @@ class SessionLoop:
         found = self._closed_gates()
         if self._poller.backing_off and self._poller.due > self._now():
             found = found.also(Hold.BACK_OFF)
-        self._holds.look(found)
+        if found is not self._holds.now:
+            self._holds.look(found)
 
     def _closed_gates(self) -> Hold:
-        found = Hold.NOTHING
-        if self._runner.busy >= self._around.policy.slots:
-            found = Hold.NO_SLOT
-        if not self._around.sender.accepting:
+        found = Hold.NOTHING if self._runner.busy < self._slots else Hold.NO_SLOT
+        if not self._sender.accepting:
             found = found.also(Hold.DISK)
-        for gate in self._around.claim_gates:
+        for gate in self._gates:
             if gate.closed_because:
                 found = found.also(gate.hold)
         return found

@@ -21,6 +21,7 @@ from node.loadtest.driver.identities import Identities
 from node.loadtest.driver.life import Ground, Joint
 from node.loadtest.driver.line import Line
 from node.loadtest.driver.load_source import Desk
+from node.loadtest.driver.muster import Muster
 from node.loadtest.driver.policy import DriverPolicy
 from node.loadtest.driver.run import Kit, LoadRun
 from node.loadtest.driver.target import Target
@@ -28,6 +29,7 @@ from node.loadtest.figures.health import Health
 from node.loadtest.figures.recorder import Recorder, steady_wall
 from node.loadtest.plan.scenario import Schedule
 from node.monitors.auth_health import AuthHealthMonitor
+from node.monitors.node_monitor import NodeMonitor
 from node.monitors.open_gates import DirectOnly
 from node.observability.bus import EventBus
 from node.outbox.memory import MemoryOutbox
@@ -86,9 +88,10 @@ def assembled_run(
     """Wire a run, ready within the block; nothing is sent before `LoadRun.run`."""
     plan, clock, bus = schedule.plan, base.clock, base.bus
     now, book = steady_wall(clock), Book()
-    ears = Ears(Recorder(now, plan.nodes.poll_cycle_s), Watch(book, now), Health())
-    bus.attach(ears.recorder)
-    bus.attach(ears.watch)
+    monitor = NodeMonitor(clock)
+    ears = Ears(Recorder(now, plan.nodes.poll_cycle_s), Watch(book, now), Health(), Muster(monitor))
+    for subscriber in (ears.recorder, ears.watch, monitor, ears.muster):
+        bus.attach(subscriber)
     tasks = TaskOwner(bus.emit)
     outbox = MemoryOutbox(outbox_policy(plan, base.policies), clock)
     sender = Sender(outbox, clock, base.random, bus, outbox_policy(plan, base.policies))

@@ -12,14 +12,11 @@ from node.domain.errors import BrokenReply, TransportError
 from node.loadtest.audit.gateway_word import Credit, GatewayWord
 from node.ports.transport import Request, Transport
 from node.sandbox.handshake import Handshake
-from node.sandbox.job_rows import JobRow, decode
+from node.sandbox.job_rows import decode
 
 _TIMEOUT_S: Final = 30.0
 _ROWS: Final = 2000
 """A page of them is some 600 KB."""
-
-_CLOCKS_S: Final = 0.1
-"""What two clocks of one sandbox may be apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ class LoadControl:
             page = await self._ask("GET", f"/sandbox/jobs?after={after}&limit={_ROWS}")
             try:
                 after, dropped = page["next_after"], int(page["dropped"])
-                rows = [_eased(decode(row)) for row in page["rows"]]
+                rows = [decode(row) for row in page["rows"]]
             except (KeyError, TypeError, ValueError) as error:
                 raise self._no_sandbox(str(error)) from error
             for row in rows:
@@ -79,15 +76,6 @@ class LoadControl:
 
     def _no_sandbox(self, reason: str) -> BrokenReply:
         return BrokenReply(f"{self.handshake.url}: this is no answer of a sandbox ({reason})")
-
-
-def _eased(row: JobRow) -> JobRow:
-    """The row with leases that end a little earlier than promised.
-
-    They are ended by the event loop's time, which is some milliseconds old, and told by the wall clock.
-    """
-    claims = (claim._replace(until=None if claim.until is None else claim.until - _CLOCKS_S) for claim in row.claims)
-    return row._replace(claims=tuple(claims))
 
 
 def _count(content: Mapping[str, Any], name: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Final
 
 from node.app.loadtest.assembly import LoadGateway
@@ -22,10 +23,14 @@ from node.loadtest.driver.verdict import verdict
 from node.loadtest.figures.figures import Measure
 from node.loadtest.figures.health import HealthLimits
 from node.loadtest.plan.scenario import Scenario
+from node.loadtest.report.accused import accused_jobs
 from node.ports.transport import Transport
 
 _SLACK_S: Final = 1.0
 """What the clocks of this program and of a sandbox on this machine may be apart."""
+
+_SAMPLE: Final = 1000
+"""Jobs whose results are asked for where a ledger tells of all: what is shown to developers is to be what is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +59,14 @@ async def judge_run(record: ShardRecord, evidence: Evidence, policy: DriverPolic
     word = GatewayWord(record.book, evidence.audit)
     notes = [f"left out, since this gateway cannot be told to: {fault}" for fault in record.left_out]
     notes += await _ask(word, record, evidence, policy)
-    report = reconcile(word, record.times.settled_at)
+    health = record.health.verdict(HealthLimits(), record.figures.histograms[Measure.LATENESS])
+    # Who was stopped, or too slow himself, cannot blame a gateway for what was not fetched from it.
+    is_in_doubt = not record.is_settled and (record.is_cut_short or health.is_void)
+    report = reconcile(word, record.times.settled_at, is_cut_short=is_in_doubt)
     stretch = judged_stretch(record.figures, plan, record.times)
     histograms = judged_histograms(record.figures, record.book, stretch, is_whole=plan.warm_up_s == 0)
-    lease_s = plan.lease_s(on_sandbox=evidence.gateway.is_bundled)
-    values = figures_by_name(plan, record.figures, histograms, report, stretch, lease_s)
+    values = figures_by_name(plan, record.figures, histograms, report, stretch, word.policy.lease_s)
     outcomes = evaluated(plan, values)
-    health = record.health.verdict(HealthLimits(), record.figures.histograms[Measure.LATENESS])
     if record.refused:
         notes.append(f"{record.refused} nodes were refused by the gateway: their secret or identity was denied")
     if record.is_cut_short and not record.is_settled:
@@ -72,7 +78,7 @@ async def judge_run(record: ShardRecord, evidence: Evidence, policy: DriverPolic
     return LoadOutcome(
         plan=plan,
         gateway=evidence.gateway.url,
-        verdict=verdict(outcomes, report, health, evidence.defects, was_stopped=record.is_cut_short),
+        verdict=verdict(outcomes, report, health, evidence.defects, was_stopped=record.is_cut_short or is_in_doubt),
         times=record.times,
         outcomes=outcomes,
         report=report,
@@ -85,15 +91,18 @@ async def judge_run(record: ShardRecord, evidence: Evidence, policy: DriverPolic
         bugs=evidence.bugs,
         notes=tuple(notes),
         defects=evidence.defects,
+        accused=accused_jobs(report, record.book),
     )
 
 
 async def _ask(word: GatewayWord, record: ShardRecord, evidence: Evidence, policy: DriverPolicy) -> list[str]:
     """Enter what the gateway says; sentences on what it did not."""
     gateway = evidence.gateway
+    target = Target(evidence.developer, gateway.url, evidence.api_key)
     if gateway.control is None:
-        await _ask_publicly(word, record, evidence, policy)
+        await _ask_publicly(word, record, evidence, target, policy)
         return []
+    await ask_for_results(record.book, record.jobs[:: max(1, ceil(len(record.jobs) / _SAMPLE))], target, policy)
     try:
         is_whole = await gateway.control.testify(word, record.times.begun_at - _SLACK_S, evidence.jobs_before or 0)
     except TransportError as error:
@@ -101,8 +110,9 @@ async def _ask(word: GatewayWord, record: ShardRecord, evidence: Evidence, polic
     return [] if is_whole else ["the sandbox had forgotten a part of its ledger"]
 
 
-async def _ask_publicly(word: GatewayWord, record: ShardRecord, evidence: Evidence, policy: DriverPolicy) -> None:
-    target = Target(evidence.developer, evidence.gateway.url, evidence.api_key)
+async def _ask_publicly(
+    word: GatewayWord, record: ShardRecord, evidence: Evidence, target: Target, policy: DriverPolicy
+) -> None:
     await ask_for_results(record.book, record.jobs, target, policy)
     if evidence.jobs_before is not None and (jobs := await total_job_count(target, policy)) is not None:
         word.job_count = Credit(evidence.jobs_before, jobs)

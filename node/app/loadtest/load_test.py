@@ -5,85 +5,82 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Protocol
 
-from node.app.control_file import read_control_file
 from node.app.executors import build_executors
 from node.app.loadtest.assembly import LoadBase, LoadGateway, assembled_run
-from node.app.loadtest.control import LoadControl
+from node.app.loadtest.gateway import opened_gateway, opened_transport, transports
 from node.app.loadtest.judging import Evidence, judge_run
 from node.app.loadtest.plan import LoadTestPlan
 from node.app.loadtest.policies import sandbox_policy
+from node.app.loadtest.shards import LedRecord, ShardedRun, Shards
+from node.app.loadtest.steered_run import Steerable, SteeredRun
 from node.domain.events import Crash
-from node.gateway.fast.transport import FastTransportFactory
-from node.gateway.httpx_transport import HttpxTransportFactory
 from node.gateway.tls import client_context
 from node.loadtest.driver.engine import PlannedEngine
 from node.loadtest.driver.identities import Identities, MadeIdentities, RosterIdentities
 from node.loadtest.driver.outcome import LoadOutcome
 from node.loadtest.driver.policy import DriverPolicy
 from node.loadtest.driver.public_counts import total_job_count
-from node.loadtest.driver.run import LoadRun, Phase
+from node.loadtest.driver.run import LoadRun
 from node.loadtest.driver.target import Target
-from node.loadtest.figures.figures import Count
+from node.loadtest.live.watched import WatchedRun
 from node.loadtest.plan.model import Engine
+from node.loadtest.plan.quantities import duration_text
 from node.manager.shutdown import ShutdownSignals
 from node.observability.bus import EventBus
 from node.observability.last_resort import to_stderr
 from node.observability.redaction import Redactor
 from node.ports.clock import Clock
 from node.ports.executor import Executor
-from node.ports.transport import Request, Transport, TransportFactory
-from node.protocol.routes import Step
+from node.ports.transport import Transport
 from node.runtime.garbage import relaxed_collection, set_aside
 from node.runtime.system import SystemClock, SystemIds
 from node.runtime.tasks import TaskOwner
-from node.sandbox.process import SandboxProcess
 from node.settings.policies import to_policies
-
-_PING_S: Final = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How a run stands, told once a second; ``elapsed_s`` is of the plan, rates are of the last second."""
-
-    phase: Phase
-    elapsed_s: float
-    nodes: int
-    planned_nodes: int
-    submitted_per_s: float
-    accepted_per_s: float
-    submitted: int
-    accepted: int
-    in_flight: int
 
 
 class LoadDisplay(Protocol):
-    """What shows a load test to people while it lasts; every method returns at once."""
+    """What shows a load test to people while it lasts."""
 
     def say(self, text: str) -> None:
         """Tell something that matters."""
         ...
 
-    def show(self, progress: Progress) -> None:
-        """Show how it stands."""
+    async def begin(self, run: WatchedRun) -> None:
+        """Show this run, which is ready and has sent nothing yet, from now on.
+
+        Raises:
+            InvalidInput: it cannot be shown as was asked for.
+        """
+        ...
+
+    def leave(self) -> None:
+        """Leave the terminal as it was found: the program may end at any moment. What is said is printed all the same."""
         ...
 
 
+class _Steered(Protocol):
+    """What obeys orders from outside."""
+
+    def stop(self) -> None: ...
+    def abort(self) -> None: ...
+
+
 @dataclass(slots=True)
-class _Orders:
+class Orders:
     """What signals ask for, kept until there is a run that can obey."""
 
     display: LoadDisplay
-    run: LoadRun | None = None
+    run: _Steered | None = None
     is_stopped: bool = False
     is_aborted: bool = False
 
-    def obeyed_by(self, run: LoadRun) -> None:
+    def obeyed_by(self, run: _Steered) -> None:
+        """This run obeys, what was asked for before included."""
         self.run = run
         if self.is_aborted:
             run.abort()
@@ -91,13 +88,16 @@ class _Orders:
             run.stop()
 
     def stop(self) -> None:
+        """End the load."""
         self.is_stopped = True
         self.display.say("Stopping: no more jobs; what is under way is awaited for some seconds.")
         if self.run is not None:
             self.run.stop()
 
     def abort(self) -> None:
+        """End everything."""
         self.is_aborted = True
+        self.display.leave()
         self.display.say("Stopping at once.")
         if self.run is not None:
             self.run.abort()
@@ -108,7 +108,9 @@ class LoadTest:
     """One run of ``python main.py loadtest PLAN``.
 
     The first SIGINT or SIGTERM ends the load, the second everything, the third the process, with
-    ``exit_code_at_third_signal``.
+    ``exit_code_at_third_signal``. A ``gateway`` that is given is its caller's; without one the run opens its own. With
+    ``waits`` it begins when somebody who watches orders it to. Who gives ``orders`` can tell afterwards what came. With
+    ``shards`` the nodes live there, and not in this process.
     """
 
     plan: LoadTestPlan
@@ -116,6 +118,10 @@ class LoadTest:
     redactor: Redactor
     exit_code_at_third_signal: int
     policy: DriverPolicy
+    gateway: LoadGateway | None = None
+    waits: bool = False
+    orders: Orders | None = None
+    shards: Shards | None = None
 
     async def run(self) -> LoadOutcome | None:
         """Run to the end and judge; None when it was ended by a second signal.
@@ -123,9 +129,10 @@ class LoadTest:
         Raises:
             SandboxFailed: the bundled gateway did not start.
             TransportError: the gateway does not answer.
-            InvalidInput: the CA file cannot be used.
+            InvalidInput: the CA file cannot be used, or the run not be shown.
+            ShardsFailed: a process or machine that it was to run on could not begin.
         """
-        orders = _Orders(self.display)
+        orders = self.orders or Orders(self.display)
         bus = EventBus(lambda line: to_stderr(self.redactor.redact(line)))
         crashes: list[Crash] = []
         bus.subscribe(Crash, crashes.append)
@@ -133,62 +140,33 @@ class LoadTest:
             tasks = TaskOwner(bus.emit)
             try:
                 async with AsyncExitStack() as stack:
-                    gateway = await self._gateway(stack, tasks)
+                    gateway = await stack.enter_async_context(self._opened_gateway(tasks))
                     outcome = await self._run(gateway, bus, orders, crashes, stack)
             finally:
                 await tasks.cancel()
         return None if orders.is_aborted else outcome
 
-    async def _gateway(self, stack: AsyncExitStack, tasks: TaskOwner) -> LoadGateway:
-        settings = self.plan.settings.gateway
-        transport = await stack.enter_async_context(_opened(self._transports()))
-        if not self.plan.uses_sandbox:
-            # Whoever mistyped an address should know at once, and not by the figures of a whole run.
-            await transport.exchange(Request(Step.PING.route.method, settings.url + Step.PING.route.path), _PING_S)
-            handshake = read_control_file(self.plan.state_dir, settings.url)
-            control = None
-            if handshake is not None:
-                self.redactor.register(handshake.control_token)
-                control = LoadControl(transport, handshake)
-            return LoadGateway(settings.url, settings.effective_auth_url, control, is_bundled=False)
+    def _opened_gateway(self, tasks: TaskOwner) -> AbstractAsyncContextManager[LoadGateway]:
+        if self.gateway is not None:
+            return contextlib.nullcontext(self.gateway)
         policy = sandbox_policy(self.plan.schedule, self.plan.bugs)
-        process = await SandboxProcess.start(policy, tasks, on_line=lambda line: self.display.say(f"sandbox: {line}"))
-        stack.push_async_callback(process.stop)
-        handshake = process.handshake
-        self.redactor.register(handshake.control_token)
-        self.display.say(f"No gateway is configured: a sandbox gateway runs at {handshake.url}.")
-        tasks.start(self._watch(process), "watch the sandbox")
-        return LoadGateway(handshake.url, handshake.url, LoadControl(transport, handshake), is_bundled=True)
-
-    async def _watch(self, process: SandboxProcess) -> None:
-        if code := await process.wait():
-            self.display.say(f"The sandbox gateway has ended with exit code {code}.")
+        return opened_gateway(self.plan, policy, self.redactor, self.display.say, tasks)
 
     async def _run(
-        self, gateway: LoadGateway, bus: EventBus, orders: _Orders, crashes: list[Crash], stack: AsyncExitStack
+        self, gateway: LoadGateway, bus: EventBus, orders: Orders, crashes: list[Crash], stack: AsyncExitStack
     ) -> LoadOutcome:
-        plan, clock = self.plan, SystemClock()
-        chance = random.Random(plan.scenario.plan.seed)
-        executor = self._executor(chance, clock, bus)
-        stack.push_async_callback(executor.aclose)
-        developer = await stack.enter_async_context(_opened(self._transports()))
-        base = LoadBase(
-            clock=clock,
-            random=chance,
-            bus=bus,
-            transports=self._transports(),
-            executor=executor,
-            identities=self._identities(),
-            developer=developer,
-            cpu_s=time.process_time,
-            policies=to_policies(plan.settings),
-            node_version=plan.settings.gateway.node_version,
-        )
-        run = stack.enter_context(assembled_run(plan.schedule, gateway, base, plan.api_key, self.policy))
-        run.on_tick = _Reporter(self.display, run).tick
+        plan = self.plan
+        developer = await stack.enter_async_context(opened_transport(transports(plan.settings)))
+        run, carry_out = self._runner(gateway, bus, developer, stack)
+        steered = SteeredRun(run, gateway.url, bus, waits=self.waits)
+        if isinstance(run, LoadRun):
+            steered.on_tick(_WhenUp(run).tick)
+        orders.obeyed_by(steered)
+        await self.display.begin(steered)
+        await steered.ordered()
         jobs_before = await self._jobs_so_far(gateway, developer)
-        orders.obeyed_by(run)
-        record = await run.run()
+        led = await carry_out()
+        record = led.record
         self.display.say("Asking the gateway what it has …")
         evidence = Evidence(
             scenario=plan.scenario,
@@ -199,21 +177,53 @@ class LoadTest:
             jobs_before=jobs_before,
             are_nodes_new=plan.roster is None,
             bugs=tuple(map(str, plan.bugs)),
-            defects=tuple(f"{crash.task}: {crash.error}" for crash in crashes),
+            defects=(*led.defects, *(f"{crash.task}: {crash.error}" for crash in crashes)),
         )
-        return await judge_run(record, evidence, self.policy)
+        outcome = await judge_run(record, evidence, self.policy)
+        steered.judged(outcome.verdict, outcome.outcomes)
+        notes = list(led.notes)
+        if record.paused_s:
+            told = duration_text(round(record.paused_s, 1))
+            notes.append(f"it was paused for {told}: rates and percentiles over time include that")
+        return replace(outcome, notes=(*outcome.notes, *notes))
+
+    def _runner(
+        self, gateway: LoadGateway, bus: EventBus, developer: Transport, stack: AsyncExitStack
+    ) -> tuple[Steerable, Callable[[], Awaitable[LedRecord]]]:
+        """The run, ready to be watched and steered, and what carries it out."""
+        if self.shards is not None:
+            sharded = ShardedRun(self.plan, self.shards, self.display.say)
+            return sharded, lambda: sharded.run(gateway)
+        run = self._run_here(gateway, bus, developer, stack)
+
+        async def carry_out() -> LedRecord:
+            return LedRecord(await run.run())
+
+        return run, carry_out
+
+    def _run_here(self, gateway: LoadGateway, bus: EventBus, developer: Transport, stack: AsyncExitStack) -> LoadRun:
+        plan, clock = self.plan, SystemClock()
+        chance = random.Random(plan.scenario.plan.seed)
+        executor = self._executor(chance, clock, bus)
+        stack.push_async_callback(executor.aclose)
+        base = LoadBase(
+            clock=clock,
+            random=chance,
+            bus=bus,
+            transports=transports(plan.settings),
+            executor=executor,
+            identities=self._identities(),
+            developer=developer,
+            cpu_s=time.process_time,
+            policies=to_policies(plan.settings),
+            node_version=plan.settings.gateway.node_version,
+        )
+        return stack.enter_context(assembled_run(plan.schedule, gateway, base, plan.api_key, self.policy))
 
     async def _jobs_so_far(self, gateway: LoadGateway, developer: Transport) -> int | None:
         if gateway.control is not None:
             return await gateway.control.submitted()
         return await total_job_count(Target(developer, gateway.url, self.plan.api_key), self.policy)
-
-    def _transports(self) -> TransportFactory:
-        """Connections that nobody else shares: what is cut off for nodes is not for those who watch."""
-        gateway = self.plan.settings.gateway
-        tls, most = client_context(gateway.ca_file), gateway.max_reply_bytes
-        stock = HttpxTransportFactory(tls, max_reply_bytes=most, trust_env=gateway.trust_env_proxies)
-        return FastTransportFactory(tls, stock, max_reply_bytes=most, trust_env=gateway.trust_env_proxies)
 
     def _executor(self, chance: random.Random, clock: Clock, bus: EventBus) -> Executor:
         engine = self.plan.scenario.plan.engine
@@ -231,42 +241,14 @@ class LoadTest:
         return MadeIdentities(SystemIds().new()[:8], self.plan.key, models)
 
 
-class _Reporter:
-    """Tells the display once a second how the run stands, and sets the fleet aside from the collector when it is up."""
+class _WhenUp:
+    """Sets the fleet aside from the garbage collector, once, when all of it is up."""
 
-    def __init__(self, display: LoadDisplay, run: LoadRun) -> None:
-        self._display = display
+    def __init__(self, run: LoadRun) -> None:
         self._run = run
         self._is_set_aside = False
 
     def tick(self) -> None:
-        run = self._run
-        counts, series = run.figures.counts, run.figures.series
-        levels = series.levels("nodes.running")
-        nodes = round(levels[-1] or 0) if levels else 0
-        if not self._is_set_aside and nodes >= run.schedule.population.peak > 0:
+        if not self._is_set_aside and self._run.muster.count().running >= self._run.schedule.population.peak > 0:
             self._is_set_aside = True
             set_aside()
-        submitted, accepted = series.rates(Count.SUBMITTED), series.rates(Count.ACCEPTED)
-        self._display.show(
-            Progress(
-                phase=run.phase,
-                elapsed_s=run.elapsed_s,
-                nodes=nodes,
-                planned_nodes=run.schedule.target(max(0.0, run.elapsed_s)),
-                submitted_per_s=submitted[-1] if submitted else 0.0,
-                accepted_per_s=accepted[-1] if accepted else 0.0,
-                submitted=counts[Count.SUBMITTED],
-                accepted=counts[Count.ACCEPTED],
-                in_flight=run.submitter.in_flight,
-            )
-        )
-
-
-@contextlib.asynccontextmanager
-async def _opened(transports: TransportFactory) -> AsyncIterator[Transport]:
-    transport = transports.open(None)
-    try:
-        yield transport
-    finally:
-        await transport.aclose()

@@ -68,10 +68,9 @@ class LoadTestPlan:
 
     @property
     def audit_policy(self) -> AuditPolicy:
-        """What the audit takes for granted; the lease is the settings' where the plan does not know it."""
-        known_s = self.scenario.plan.lease_s(on_sandbox=self.uses_sandbox)
+        """What the audit takes for granted; the lease is the plan's alone, since a wrong one would accuse a gateway."""
+        lease_s = self.scenario.plan.lease_s(on_sandbox=self.uses_sandbox)
         is_ours = self.uses_sandbox or self.exclusive
-        lease_s = self.settings.gateway.lease_s if known_s is None else known_s
         return AuditPolicy(lease_s=lease_s, owns_nodes=is_ours, owns_jobs=is_ours)
 
     def secrets(self) -> Iterable[Secret]:

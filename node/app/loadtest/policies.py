@@ -58,8 +58,8 @@ def outbox_policy(plan: Plan, settings: Policies) -> OutboxPolicy:
 
 
 def turnstile(schedule: Schedule, stagger: StaggerPolicy, outbox: Outbox) -> Turnstile:
-    """What spreads the return of the whole population, as in a fleet of that size."""
-    gap_s = stagger.return_gap_s(schedule.plan.nodes.poll_cycle_s, schedule.population.peak)
+    """What spreads the return of the shard's nodes, as in a fleet of that size: shards together return as the whole."""
+    gap_s = stagger.return_gap_s(schedule.plan.nodes.poll_cycle_s, schedule.size)
     return Turnstile(gap_s, has_results=lambda node: outbox.count(node) > 0)
 
 
@@ -79,6 +79,7 @@ def sandbox_policy(schedule: Schedule, bugs: tuple[Bug, ...]) -> SandboxPolicy:
         active_s=wanted.active_s,
         max_pending=wanted.max_pending,
         rate_per_s=wanted.rate_per_s,
+        latency_s=wanted.latency_s,
         keep_results=max(100_000, jobs),
         keep_results_s=max(3600.0, 2 * (plan.duration_s + plan.settling_s(on_sandbox=True))),
         seed=plan.seed,

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from node.cli.commands.capacity import capacity
+from node.cli.commands.compare import compare
 from node.cli.failing import failures_told
 from node.cli.options import ConfigOption, ProfileOption, SetOption, StateDirOption, flags
 
 _RUN = "This run"
+_SEEN = "What is seen of it"
+_SPREAD = "More than one core or machine"
 
 
 class _PlanFirst(TyperGroup):
@@ -28,6 +33,10 @@ app = typer.Typer(
     epilog="'loadtest PLAN.toml' is short for 'loadtest run PLAN.toml'. Plans to begin with are in config/scenarios/.",
     no_args_is_help=True,
 )
+
+
+app.command()(capacity)
+app.command()(compare)
 
 
 @app.command()
@@ -53,6 +62,40 @@ def run(
         Path | None,
         typer.Option("--json", metavar="FILE", help="Write everything measured as JSON.", rich_help_panel=_RUN),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Write a report there: a page, JSON, CSV, JUnit XML, metrics.", rich_help_panel=_RUN
+        ),
+    ] = None,
+    push_metrics: Annotated[
+        str | None,
+        typer.Option(
+            "--push-metrics",
+            metavar="URL",
+            help="Push the final figures to a Prometheus Pushgateway.",
+            envvar="LLM_NODE_PUSH_METRICS",
+            show_envvar=True,
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
+    baselines: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--compare",
+            metavar="FILE",
+            help="Compare with an earlier run's --json: better, worse or the same. May be repeated.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
+    fail_on_worse: Annotated[
+        bool,
+        typer.Option(
+            "--fail-on-worse",
+            help="With --compare: exit code 12 when a metric is worse. Default: it is told.",
+            rich_help_panel=_RUN,
+        ),
+    ] = False,
     sandbox_faults: Annotated[
         list[str] | None,
         typer.Option(
@@ -60,6 +103,50 @@ def run(
             metavar="NAME=SHARE",
             help="Plant a bug into the bundled gateway, to see it caught; may be repeated.",
             rich_help_panel=_RUN,
+        ),
+    ] = None,
+    dashboard: Annotated[
+        bool,
+        typer.Option(
+            "--dashboard/--no-dashboard", help="Live screen; without it a line now and then.", rich_help_panel=_SEEN
+        ),
+    ] = True,
+    ui: Annotated[
+        bool,
+        typer.Option(
+            "--ui", help="Live web page on this machine; the run waits for Start there.", rich_help_panel=_SEEN
+        ),
+    ] = False,
+    ui_port: Annotated[
+        int | None,
+        typer.Option(
+            "--ui-port",
+            min=0,
+            max=65535,
+            metavar="N",
+            help="Its port; 0: a free one. Default: 8089.",
+            rich_help_panel=_SEEN,
+        ),
+    ] = None,
+    autostart: Annotated[
+        bool, typer.Option("--autostart", help="With --ui: begin without waiting for Start.", rich_help_panel=_SEEN)
+    ] = False,
+    processes: Annotated[
+        int,
+        typer.Option(
+            min=1, max=1024, metavar="N", help="Processes to spread nodes and jobs over.", rich_help_panel=_SPREAD
+        ),
+    ] = 1,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS|local", help="Ray cluster to spread them over: its address.", rich_help_panel=_SPREAD
+        ),
+    ] = None,
+    shards: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=4096, metavar="N", help="With --ray: over how many actors. Default: 2.", rich_help_panel=_SPREAD
         ),
     ] = None,
     state_dir: StateDirOption = None,
@@ -73,12 +160,31 @@ def run(
     12 a threshold was missed, 13 the audit found something, 14 void, 15 stopped.
     """
     from node.app.loadtest.plan import LoadTestOrder
+    from node.cli.loadtest.page import page_options
+    from node.cli.loadtest.reports import ReportOptions
     from node.cli.loadtest.run import LoadTestOptions, run_load_test
+    from node.cli.loadtest.shards import shards_of
     from node.domain.secret import Secret
 
     given: dict[str, object] = {"gateway.url": gateway, "state_dir": state_dir}
     order = LoadTestOrder(plan, roster, Secret(api_key), tuple(sandbox_faults or ()), exclusive)
-    with failures_told():
-        raise typer.Exit(
-            run_load_test(LoadTestOptions(order, flags(given, assignments), config, profile, document, check))
+    if not ui and (ui_port is not None or autostart):
+        raise typer.BadParameter(
+            "it is about the live page: add --ui", param_hint="--autostart" if autostart else "--ui-port"
         )
+    options = LoadTestOptions(
+        order=order,
+        flags=flags(given, assignments),
+        config_file=config,
+        profile=profile,
+        document=document,
+        check=check,
+        dashboard=dashboard,
+        page=page_options(ui_port, autostart=autostart) if ui else None,
+        baselines=tuple(baselines or ()),
+        fail_on_worse=fail_on_worse,
+        reports=ReportOptions(report, None if push_metrics is None else Secret(push_metrics)),
+    )
+    with failures_told():
+        spread = shards_of(processes, ray, shards, has_gateway=gateway is not None)
+        raise typer.Exit(run_load_test(replace(options, shards=spread)))

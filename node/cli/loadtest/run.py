@@ -5,26 +5,37 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from rich.console import Console
 
 from node.app.event_loop import new_event_loop
-from node.app.loadtest.load_test import LoadTest, Progress
+from node.app.loadtest.comparison import Compared
+from node.app.loadtest.load_test import LoadDisplay, LoadTest, Orders
 from node.app.loadtest.plan import LoadTestOrder, LoadTestPlan, plan_load_test
+from node.app.loadtest.shards import Shards
 from node.app.telemetry import redactor_for
 from node.cli.exit_codes import ExitCode
+from node.cli.loadtest.comparison import Baselines, comparison_parts, read_runs
+from node.cli.loadtest.lines import Lines
+from node.cli.loadtest.page import PageOptions, WithPage
+from node.cli.loadtest.reports import ReportOptions
 from node.cli.loadtest.summary import summary
+from node.cli.loadtest.view import View
 from node.cli.output import OutputConsole, mask_output
 from node.cli.written_file import check_writable
 from node.loadtest.driver.outcome import LoadOutcome
 from node.loadtest.driver.policy import DriverPolicy
 from node.loadtest.driver.verdict import Verdict
 from node.loadtest.plan.preview import Preview
-from node.loadtest.plan.quantities import duration_text
+from node.loadtest.report.environment import environment
+from node.observability.redaction import Redactor
 from node.settings.load import load
 
 EXIT_CODES: Final[Mapping[Verdict, ExitCode]] = {
@@ -35,10 +46,18 @@ EXIT_CODES: Final[Mapping[Verdict, ExitCode]] = {
     Verdict.BROKEN: ExitCode.AUDIT,
 }
 
+Delivery: TypeAlias = Callable[[LoadOutcome], object]
+"""Something that is done with what a run came to. It may block: all else is over by then."""
+
 
 @dataclass(frozen=True, slots=True)
 class LoadTestOptions:
-    """What was asked for on the command line; ``document`` is the file to write everything to, None for none."""
+    """What was asked for on the command line.
+
+    ``document`` is the file to write everything to, ``page`` the live page: None for none. Without ``dashboard`` the
+    terminal is not drawn on. ``reports`` are what is made of the outcome for others, ``baselines`` documents of earlier
+    runs to compare it with.
+    """
 
     order: LoadTestOrder
     flags: Mapping[str, object]
@@ -46,6 +65,12 @@ class LoadTestOptions:
     profile: str | None
     document: Path | None
     check: bool
+    dashboard: bool = True
+    page: PageOptions | None = None
+    shards: Shards | None = None
+    reports: ReportOptions = ReportOptions()
+    baselines: tuple[Path, ...] = ()
+    fail_on_worse: bool = False
 
 
 def run_load_test(options: LoadTestOptions) -> ExitCode:
@@ -59,7 +84,8 @@ def run_load_test(options: LoadTestOptions) -> ExitCode:
         config_file=options.config_file, profile=options.profile, flags=options.flags, environ=os.environ, cwd=cwd
     )
     plan = plan_load_test(options.order, loaded, cwd)
-    check_writable(options.document, "--json")
+    deliveries = _deliveries(options)
+    baselines = Baselines(read_runs(options.baselines), options.fail_on_worse)
     redactor = redactor_for(plan.secrets())
     mask_output(redactor.redact)
     console = OutputConsole(highlight=False)
@@ -68,46 +94,82 @@ def run_load_test(options: LoadTestOptions) -> ExitCode:
     if options.check:
         console.print(Preview(plan.scenario))
         return ExitCode.OK
-    display = _Lines(console, plan)
-    test = LoadTest(plan, display, redactor, ExitCode.INTERRUPTED, DriverPolicy())
+    gateway = plan.settings.gateway
+    reports = options.reports.opened(ca_file=gateway.ca_file, trust_env=gateway.trust_env_proxies)
+    say = partial(console.print, markup=False, soft_wrap=True)
+    deliveries.append(partial(reports.deliver, redact=redactor.redact, say=say))
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        outcome = runner.run(test.run())
-    if outcome is None:
-        return ExitCode.INTERRUPTED
+        return runner.run(_Session(plan, redactor, console, options, deliveries, baselines).run())
+
+
+def _deliveries(options: LoadTestOptions) -> list[Delivery]:
+    """All that is done with the outcome besides telling it, in order.
+
+    Raises:
+        InvalidInput: something could not be done then.
+    """
+    deliveries: list[Delivery] = []
     if options.document is not None:
-        _write(options.document, outcome)
-    for part in summary(outcome):
-        console.print(part)
-    return EXIT_CODES[outcome.verdict]
+        check_writable(options.document, "--json")
+        deliveries.append(partial(_write, options.document))
+    return deliveries
 
 
 def _write(path: Path, outcome: LoadOutcome) -> None:
     path.write_text(json.dumps(outcome.to_document(), indent=1) + "\n", encoding="utf-8")
 
 
-_EVERY: Final = 5
-"""Ticks from one line to the next."""
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """One run, and what is shown of it meanwhile and afterwards."""
 
+    plan: LoadTestPlan
+    redactor: Redactor
+    console: Console
+    options: LoadTestOptions
+    deliveries: list[Delivery]
+    baselines: Baselines
 
-class _Lines:
-    """A `node.app.loadtest.load_test.LoadDisplay` of a line now and then."""
+    async def run(self) -> ExitCode:
+        display: LoadDisplay = self._display()
+        async with AsyncExitStack() as stack:
+            page = None
+            if self.options.page is not None:
+                display = page = WithPage(display, self.options.page, stack)
+            orders = Orders(display)
+            test = LoadTest(
+                self.plan,
+                display,
+                self.redactor,
+                ExitCode.INTERRUPTED,
+                DriverPolicy(),
+                waits=page is not None and not page.autostart,
+                orders=orders,
+                shards=self.options.shards,
+            )
+            try:
+                outcome = await test.run()
+            finally:
+                display.leave()
+            if outcome is None:
+                return ExitCode.INTERRUPTED
+            compared = self.baselines.against(outcome)
+            self._tell(outcome, compared)
+            if page is not None and not orders.is_stopped and (self.console.is_terminal or not page.autostart):
+                await page.linger(ExitCode.INTERRUPTED)
+            return self.baselines.exit_code(compared, EXIT_CODES[outcome.verdict])
 
-    def __init__(self, console: Console, plan: LoadTestPlan) -> None:
-        self._console = console
-        self._duration_s = plan.scenario.plan.duration_s
-        self._ticks = 0
+    def _display(self) -> LoadDisplay:
+        # FORCE_COLOR and the like make rich take a file for a terminal, which is none to draw on.
+        is_screen = self.console.is_terminal and not self.console.is_dumb_terminal and sys.stdout.isatty()
+        return View(self.console) if self.options.dashboard and is_screen else Lines(self.console)
 
-    def say(self, text: str) -> None:
-        self._console.print(text, markup=False, soft_wrap=True)
-
-    def show(self, progress: Progress) -> None:
-        self._ticks += 1
-        if self._ticks % _EVERY:
-            return
-        at = duration_text(round(max(0.0, progress.elapsed_s)))
-        self.say(
-            f"{at} of {duration_text(self._duration_s)}, {progress.phase.value}:"
-            f" {progress.nodes} of {progress.planned_nodes} nodes run,"
-            f" {progress.submitted} jobs submitted ({progress.submitted_per_s:.0f}/s),"
-            f" {progress.accepted} done ({progress.accepted_per_s:.0f}/s), {progress.in_flight} in flight"
-        )
+    def _tell(self, outcome: LoadOutcome, compared: Compared | None) -> None:
+        comparison = None if compared is None else compared.to_document()
+        outcome = replace(outcome, environment=environment(), comparison=comparison)
+        for part in summary(outcome):
+            self.console.print(part)
+        for part in () if compared is None else comparison_parts(compared):
+            self.console.print(part)
+        for deliver in self.deliveries:
+            deliver(outcome)

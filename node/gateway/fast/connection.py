@@ -12,6 +12,7 @@ import httptools
 from node.domain.errors import BrokenReply, TransportError
 from node.gateway.bodies import BoundedBody
 from node.gateway.fast.headers import LazyHeaders, read_headers
+from node.gateway.fast.known import KnownHead, KnownHeads
 from node.ports.transport import Reply
 
 _MAX_BARE_BYTES: Final = 64 * 1024
@@ -30,6 +31,11 @@ class Keeper(Protocol):
     @property
     def max_reply_bytes(self) -> int:
         """The most bytes of a reply's body, decompressed ones included."""
+        ...
+
+    @property
+    def heads(self) -> KnownHeads:
+        """The heads of replies that came lately from the same place."""
         ...
 
     def rest(self, connection: Connection) -> None:
@@ -140,12 +146,21 @@ class Connection(asyncio.Protocol):
         if self._waiter is None:
             self.abort()
             return
+        is_first = not self._has_head and not self._bare_bytes
+        if is_first:
+            end = data.find(b"\r\n\r\n") + 4
+            head = self._keeper.heads.get(data[:end])
+            if head is not None and head.length == len(data) - end:
+                self._finish_known(head, data[end:])
+                return
         self._bare_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._tainted = True
         if self._complete:
+            if is_first:
+                self._learn(data)
             self._finish()
         elif self._fault is not None:
             self._fail(self._fault)
@@ -277,6 +292,25 @@ class Connection(asyncio.Protocol):
             self._transport.close()
         if waiter is not None and not waiter.done():
             waiter.set_result(reply)
+
+    def _finish_known(self, head: KnownHead, body: bytes) -> None:
+        """Hand on a whole reply that came at once, with a head that was parsed before: the parser does not see it."""
+        waiter, self._waiter = self._waiter, None
+        self._used = True
+        self._keeper.rest(self)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(Reply(head.status, head.headers, body))
+
+    def _learn(self, data: bytes) -> None:
+        """Keep the head of a reply that came whole and at once, where the next one with it may be read like this one.
+
+        Its body must be as long as its head says, or must be empty by its status; it must not be encoded, and the
+        connection must go on after it.
+        """
+        if self._tainted or self._eof or not self._keeps_alive or self._body is not None or self._codings:
+            return
+        length = 0 if self._plain is None else len(self._plain)
+        self._keeper.heads.learn(data, length, self._status, self._headers)
 
     def _whole_body(self) -> bytes:
         if self._body is not None:

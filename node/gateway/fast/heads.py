@@ -49,25 +49,37 @@ class Origin:
         Raises:
             ConnectFailed: a header cannot be sent. The message does not repeat it.
         """
+        head = self.head(request)
+        if request.body is not None:
+            return with_body(head, request.body)
+        return head + (b"\r\n" if request.method == "GET" else b"content-length: 0\r\n\r\n")
+
+    def head(self, request: Request) -> bytes:
+        """A request's head, but for the length of its body and the line that ends it.
+
+        Raises:
+            ConnectFailed: a header cannot be sent. The message does not repeat it.
+        """
         target = request.url[self.length :] or "/"
         if not target.startswith("/"):
             target = f"/{target}"
         if not target.isascii() or not target.isprintable() or " " in target:
             target = quote(target, safe=_IN_TARGETS)
-        body = request.body
         lines = "".join([f"{name}: {value}\r\n" for name, value in request.headers])
         if lines.count("\n") != len(request.headers) or lines.count("\r") != len(request.headers) or "\0" in lines:
             raise self._unfit()
-        if body is not None or request.method != "GET":
-            lines = f"{lines}content-length: {len(body or b'')}\r\n"
         try:
-            head = f"{request.method} {self.prefix}{target}{self.middle}{lines}\r\n".encode("latin-1")
+            return f"{request.method} {self.prefix}{target}{self.middle}{lines}".encode("latin-1")
         except UnicodeEncodeError:
             raise self._unfit() from None
-        return head + body if body else head
 
     def _unfit(self) -> ConnectFailed:
         return ConnectFailed(f"{self.where}: the request is not one that HTTP can carry")
+
+
+def with_body(head: bytes, body: bytes) -> bytes:
+    """A request whose head is as `Origin.head` gives it."""
+    return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
 
 
 def origin_length(url: str) -> int:

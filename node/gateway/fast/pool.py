@@ -11,6 +11,7 @@ from node.domain.errors import TransportError
 from node.domain.proxies import ProxyAddress
 from node.gateway.fast.connection import Connection
 from node.gateway.fast.heads import Origin
+from node.gateway.fast.known import KnownHeads
 from node.gateway.fast.opening import Opener
 from node.runtime.signals import Bell
 
@@ -36,12 +37,13 @@ class Pool:
 
     __slots__ = (
         *("_busy", "_gone", "_loop", "_opener", "_opening", "_resting", "_sweeper", "_ticker", "_waiting"),
-        *("max_reply_bytes", "origin"),
+        *("heads", "max_reply_bytes", "origin"),
     )
 
     def __init__(self, origin: Origin, proxy: ProxyAddress | None, tls: ssl.SSLContext, max_reply_bytes: int) -> None:
         self.origin = origin
         self.max_reply_bytes = max_reply_bytes
+        self.heads = KnownHeads()
         self._opener = Opener(self, origin, proxy, tls)
         self._loop = asyncio.get_running_loop()
         self._resting: dict[Connection, None] = {}

@@ -11,6 +11,7 @@ from node import __version__
 from node.domain.errors import BrokenReply, ConnectFailed, ProxyFailed, TimedOut
 from node.domain.proxies import ProxyAddress
 from node.gateway.fast.connection import Connection, KeptClosed
+from node.gateway.fast.heads import with_body
 from node.gateway.fast.lane import Lane
 from node.gateway.fast.pool import Overdue, Pool
 from node.ports.transport import Reply, Request, Transport, TransportFactory
@@ -65,10 +66,14 @@ class FastTransportFactory:
 class FastTransport:
     """Carries one node's requests over connections that all share; see `node.ports.transport.Transport`.
 
-    A request without a body that is sent again and again is put into its wire form once.
+    A request without a body that is sent again and again is put into its wire form once, and so is the head of those
+    with a body that go to one URL with the very same headers.
     """
 
-    __slots__ = ("_closed", "_exchanges", "_idle", "_kept", "_kept_pool", "_kept_wire", "_lane", "_leave", "_opening")
+    __slots__ = (
+        *("_closed", "_exchanges", "_idle", "_kept", "_kept_pool", "_kept_wire", "_lane", "_leave", "_opening"),
+        *("_posted_head", "_posted_headers", "_posted_url"),
+    )
 
     def __init__(self, lane: Lane, leave: Callable[[Lane], Awaitable[None]]) -> None:
         """Made by the factory; ``leave`` is told the lane when the transport is closed."""
@@ -77,6 +82,9 @@ class FastTransport:
         self._kept = _NO_REQUEST
         self._kept_wire = b""
         self._kept_pool: Pool | None = None
+        self._posted_url = ""
+        self._posted_headers: object = None
+        self._posted_head = b""
         self._exchanges = 0
         self._closed = False
         self._opening: dict[asyncio.Timeout, None] | None = None
@@ -139,10 +147,19 @@ class FastTransport:
         if self._closed:
             raise ConnectFailed("the transport is closed")
         pool = self._lane.pool(request.url)
-        wire = pool.origin.wire(request)
         if request.body is None:
+            wire = pool.origin.wire(request)
             self._kept, self._kept_pool, self._kept_wire = request, pool, wire
-        return pool, wire
+            return pool, wire
+        if request.method != "POST":
+            return pool, pool.origin.wire(request)
+        if request.headers is not self._posted_headers or request.url != self._posted_url:
+            # Its head is kept from the next one on: most are sent once.
+            self._posted_url, self._posted_headers, self._posted_head = request.url, request.headers, b""
+            return pool, pool.origin.wire(request)
+        if not self._posted_head:
+            self._posted_head = pool.origin.head(request)
+        return pool, with_body(self._posted_head, request.body)
 
     async def _exchange_anew(self, pool: Pool, wire: bytes, left_s: float, timeout_s: float) -> Reply:
         loop = asyncio.get_running_loop()

@@ -52,11 +52,13 @@ class Book:
     """Jobs by id, claims by job and node, and in ``presences`` when nodes were gone. Times are Unix seconds.
 
     ``unconfirmed`` counts submissions of which it is not known whether the gateway took them: such jobs have no id.
+    ``repeated`` counts those that were given the id of another one.
     """
 
     def __init__(self) -> None:
         self.presences = Presences()
         self.unconfirmed = 0
+        self.repeated = 0
         self.lost_shards = 0
         """Processes whose books never came: what their nodes did is not known."""
         self._rows: dict[JobId, int] = {}
@@ -72,6 +74,8 @@ class Book:
     def submitted(self, job: JobId, model: str, intended_at: float, submitted_at: float) -> None:
         """The gateway took a job."""
         row, jobs = self._row(job), self._jobs.of
+        if not isnan(jobs["delay_s"][row]):
+            self.repeated += 1
         jobs["model"][row] = self._model(model)
         jobs["intended_at"][row] = intended_at
         jobs["delay_s"][row] = submitted_at - intended_at
@@ -155,6 +159,7 @@ class Book:
     def merge(self, other: Book) -> None:
         """Add what another process saw."""
         self.unconfirmed += other.unconfirmed
+        self.repeated += other.repeated
         self.lost_shards += other.lost_shards
         for job in other:
             if job.is_submitted:
@@ -182,6 +187,7 @@ class Book:
             "also_sent": self._also_sent,
             "presences": self.presences.to_document(),
             "unconfirmed": self.unconfirmed,
+            "repeated": self.repeated,
             "lost_shards": self.lost_shards,
         }
 
@@ -206,6 +212,7 @@ class Book:
             }
             book.presences = Presences.from_document(document["presences"])
             book.unconfirmed, book.lost_shards = int(document["unconfirmed"]), int(document["lost_shards"])
+            book.repeated = int(document["repeated"])
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"this is no book: {type(error).__name__}") from error
         return book

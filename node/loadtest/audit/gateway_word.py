@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import nan
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -66,6 +66,7 @@ class GatewayWord:
         Its digest stands in for that of ``/get_result`` where that was not asked.
         """
         self.rows += 1
+        self._learn_lease(row)
         self.credited += len(row.credits)
         node, at = (row.claims[-1].node, row.claims[-1].at) if row.claims else (NodeId(""), nan)
         if row.submitted_at is not None or row.claims:
@@ -76,3 +77,8 @@ class GatewayWord:
                 self.book.said(row.job_id, said, int(answer.digest, 16) or 1, answer.model)
         for kind in kinds_of(row, self.policy):
             self.found.setdefault(kind, []).append(row.job_id)
+
+    def _learn_lease(self, row: JobRow) -> None:
+        """A ledger tells how long its leases were promised to last, to whom does not know."""
+        if self.policy.lease_s is None and row.claims and (until := row.claims[-1].until) is not None:
+            self.policy = replace(self.policy, lease_s=until - row.claims[-1].at)

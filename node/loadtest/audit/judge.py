@@ -20,12 +20,17 @@ from node.loadtest.audit.views import Claim, Held, JobView, Marked
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Judges jobs when all has settled, at that Unix time; ``is_whole`` says that no process's book is missing."""
+    """Judges jobs when all has settled, at that Unix time; ``is_whole`` says that no process's book is missing.
+
+    ``is_cut_short`` says that nodes had no time to fetch what may still wait for them: then a job without a result is
+    stuck, unless the gateway itself shows that it is worse.
+    """
 
     presences: Presences
     policy: AuditPolicy
     settled_at: float
     is_whole: bool = True
+    is_cut_short: bool = False
 
     def kinds(self, job: JobView) -> Iterator[Kind]:
         """All that is wrong with it."""
@@ -54,12 +59,20 @@ class Judge:
             return True
         return False if self.policy.owns_nodes and self.is_whole else None
 
+    def is_doubtful(self, job: JobView) -> bool:
+        """Whether a job without a result is stuck for want of knowledge: it may as well be lost, orphaned or leaked."""
+        if not (job.claims or job.handed) or job.held in {Held.QUEUED, Held.NOWHERE}:
+            return False
+        return self.policy.lease_s is None or (self.is_cut_short and job.held is Held.UNTOLD)
+
     def is_comparable(self, job: JobView) -> bool:
         """Whether the stored result and all that nodes sent are known."""
         return bool(job.said.is_answer and job.stored and job.sent and self.is_whole)
 
     def _is_lease_running(self, job: JobView) -> bool:
-        """Whether the last lease of a job may still run."""
+        """Whether the last lease of a job may still run, if it ever had one."""
+        if self.policy.lease_s is None:
+            return job.held is not Held.NOWHERE
         _, at = _last_holder(job, self.policy.slack_s)
         return not isnan(at) and self.settled_at <= at + self.policy.lease_s + self.policy.slack_s
 
@@ -68,6 +81,8 @@ class Judge:
         if job.is_told_answered or job.held is Held.ANSWERED:
             return Kind.LOST
         if isnan(at) or job.held is Held.QUEUED or self._is_lease_running(job):
+            return Kind.STUCK
+        if job.held is Held.UNTOLD and self.is_cut_short:
             return Kind.STUCK
         if job.held is Held.LEASED:
             return Kind.LEAKED_LEASE
@@ -97,7 +112,7 @@ class Judge:
 
     def _ran_at(self, claim: Claim, later: Claim) -> bool:
         """Whether the lease of a claim surely ran when a later one was received."""
-        if claim.marks & Marked.BURIED or claim.accepted_at <= later.at:
+        if self.policy.lease_s is None or claim.marks & Marked.BURIED or claim.accepted_at <= later.at:
             return False
         end = min(claim.asked_at + self.policy.lease_s, self.presences.left_after(claim.node, claim.asked_at))
         return later.at < end - self.policy.slack_s

@@ -26,8 +26,9 @@ class Kind(Enum):
     LEAKED_LEASE = (
         "leaked_lease",
         (
-            "The lease was never given back: it went on when the result was taken; or it is over and the gateway still "
-            "counts it, or nothing that its living node sent was taken and the job was not handed out again."
+            "The lease was never given back: a sandbox's ledger shows that it went on when the result was taken, or that "
+            "it is over and still counted; or nothing that its living node sent was taken, and though the lease is over "
+            "the job was not handed out again."
         ),
     )
     STUCK = (
@@ -70,7 +71,10 @@ class Kind(Enum):
     PHANTOM = ("phantom", "Handed out, and never submitted.")
     MISCOUNTED = (
         "miscounted",
-        "The gateway's count of jobs grew by another number than were submitted; the number is the difference.",
+        (
+            "Several submissions were given one id; or the gateway's count of jobs grew by another number than were "
+            "submitted, by so many."
+        ),
     )
 
     def __init__(self, label: str, meaning: str) -> None:

@@ -27,7 +27,7 @@ def kinds_of(row: JobRow, policy: AuditPolicy) -> Iterator[Kind]:
     if any(_goes_on(row, answer) for answer in taken[policy.copies - 1 :]):
         yield Kind.LEAKED_LEASE
     late = [claim for claim in row.claims if _taken_before(taken, claim) >= policy.copies]
-    if any(_running(row, claim) >= policy.copies for claim in row.claims if claim not in late):
+    if any(_running(row, claim, policy.slack_s) >= policy.copies for claim in row.claims if claim not in late):
         yield Kind.DOUBLE_DELIVERED
     if late:
         yield Kind.LATE_DELIVERED
@@ -52,9 +52,9 @@ def _goes_on(row: JobRow, answer: AnswerRow) -> bool:
     return last.ended_at is None or last.ended_at > answer.at
 
 
-def _running(row: JobRow, later: ClaimRow) -> int:
-    """How many leases of the job were promised to run on when a later claim began."""
-    return sum(claim.at < later.at < _promised(claim) for claim in row.claims)
+def _running(row: JobRow, later: ClaimRow, slack_s: float) -> int:
+    """How many leases of the job surely were promised to run on when a later claim began."""
+    return sum(claim.at < later.at < _promised(claim) - slack_s for claim in row.claims)
 
 
 def _promised(claim: ClaimRow) -> float:

@@ -13,10 +13,14 @@ class AuditPolicy:
     any; where that is not so, what others may have done reads as unknown.
     """
 
-    lease_s: float = 300.0
-    """How long a node may take over a job before another one gets it."""
+    lease_s: float | None = 300.0
+    """How long a node may take over a job before another one gets it; None: not known, and neither is what hangs on it."""
     slack_s: float = 1.0
-    """What clocks of several machines may be apart, and how long a gateway may take to notice a lease's end."""
+    """What clocks may be apart, those of several machines or two of one gateway, and how long a lease's end may go unseen.
+
+    A gateway that is busy ends a lease by the time that its event loop had some milliseconds ago, and tells of it by its
+    wall clock. A lease that ends earlier than promised by no more than this is no finding.
+    """
     copies: int = 1
     """To how many nodes the gateway gives each job at a time, and how many results it takes."""
     owns_nodes: bool = True

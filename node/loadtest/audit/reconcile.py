@@ -14,19 +14,25 @@ from node.loadtest.audit.report import AuditReport, AuditVerdict, Finding, JobTo
 from node.loadtest.audit.views import Held, JobView
 
 
-def reconcile(word: GatewayWord, settled_at: float) -> AuditReport:
+def reconcile(word: GatewayWord, settled_at: float, *, is_cut_short: bool = False) -> AuditReport:
     """Judge all jobs of ``word``'s book, when the time is ``settled_at`` (Unix seconds) and nothing is under way.
 
-    It blocks for some 15 s a million jobs: not for an event loop that must live on.
+    ``is_cut_short`` says that nodes had no time to fetch what may still wait for them; see `Judge`. It blocks for some 15 s a million jobs: not for an event loop that must live on.
     """
-    return _Audit(word, settled_at).report()
+    return _Audit(word, settled_at, is_cut_short=is_cut_short).report()
 
 
 class _Audit:
-    def __init__(self, word: GatewayWord, settled_at: float) -> None:
+    def __init__(self, word: GatewayWord, settled_at: float, *, is_cut_short: bool) -> None:
         self._word = word
         self._book: Book = word.book
-        self._judge = Judge(word.book.presences, word.policy, settled_at, is_whole=not word.book.lost_shards)
+        self._judge = Judge(
+            presences=word.book.presences,
+            policy=word.policy,
+            settled_at=settled_at,
+            is_whole=not word.book.lost_shards,
+            is_cut_short=is_cut_short,
+        )
         self._found: dict[Kind, dict[str, None]] = {kind: {} for kind in Kind}
         self._more: Counter[Kind] = Counter()
         self._seen: Counter[str] = Counter()
@@ -56,6 +62,7 @@ class _Audit:
         seen["accepted"] += job.is_told_answered
         seen["looked_up"] += is_ours and (bool(job.said) or job.held is not Held.UNTOLD)
         seen["answered"] += is_ours and (job.said.is_answer or job.held is Held.ANSWERED)
+        seen["doubtful"] += Kind.STUCK in kinds and self._judge.is_doubtful(job)
         seen["judged"] += is_ours and self._judge.is_answered(job) is not None
         seen["comparable"] += self._judge.is_comparable(job)
 
@@ -75,10 +82,11 @@ class _Audit:
         # A submission whose answer never came may have become a job all the same.
         if len(phantoms) <= self._book.unconfirmed:
             phantoms.clear()
+        self._more[Kind.MISCOUNTED] = self._book.repeated
         if self._word.job_count is not None and self._knows_all_jobs:
-            least = self._seen["submitted"]
+            least = self._seen["submitted"] + self._book.repeated
             grown = round(self._word.job_count.gain)
-            self._more[Kind.MISCOUNTED] = max(least - grown, grown - least - self._book.unconfirmed, 0)
+            self._more[Kind.MISCOUNTED] += max(least - grown, grown - least - self._book.unconfirmed, 0)
 
     @property
     def _knows_all_jobs(self) -> bool:
@@ -98,24 +106,30 @@ class _Audit:
             case Kind.LOST:
                 return seen["looked_up"], is_told
             case Kind.ORPHANED | Kind.LEAKED_LEASE | Kind.STUCK:
-                return seen["judged"], seen["judged"] > 0 or not seen["submitted"]
+                doubtful = 0 if kind is Kind.STUCK else seen["doubtful"]
+                return seen["judged"] - doubtful, not doubtful and (seen["judged"] > 0 or not seen["submitted"])
+            case Kind.DOUBLE_DELIVERED:
+                return seen["claimed"], self._word.policy.lease_s is not None or not seen["redelivered"]
             case Kind.ALTERED | Kind.WRONG_MODEL:
                 return seen["comparable"], seen["comparable"] > 0 or (is_told and not seen["answered"])
             case Kind.UNCLAIMED_ANSWER:
                 is_closed = self._word.policy.owns_nodes and not self._book.lost_shards
                 return seen["looked_up"], self._word.rows > 0 or (is_closed and is_told)
-            case Kind.DOUBLE_CREDITED:
-                return seen["accepted"], self._word.is_ledger_whole or Credits.is_told(self._word)
-            case Kind.UNCREDITED:
-                return seen["accepted"], self._word.is_ledger_whole or bool(self._word.job_credits)
-            case Kind.MISCREDITED:
-                return self._word.rows, self._word.is_ledger_whole
+            case Kind.DOUBLE_CREDITED | Kind.UNCREDITED | Kind.MISCREDITED:
+                return self._evidence_of_credits(kind)
             case Kind.PHANTOM:
                 return jobs, self._knows_all_jobs
             case Kind.MISCOUNTED:
                 return seen["submitted"], self._word.job_count is not None and self._knows_all_jobs
             case _:
                 return seen["claimed"], True
+
+    def _evidence_of_credits(self, kind: Kind) -> tuple[int, bool]:
+        word, accepted = self._word, self._seen["accepted"]
+        if kind is Kind.MISCREDITED:
+            return word.rows, word.is_ledger_whole
+        is_told = Credits.is_told(word) if kind is Kind.DOUBLE_CREDITED else bool(word.job_credits)
+        return accepted, word.is_ledger_whole or is_told
 
     def _totals(self) -> JobTotals:
         seen, word = self._seen, self._word
@@ -139,6 +153,10 @@ class _Audit:
             notes.append(f"{lost} of the generator's processes were lost: their nodes count as crashed")
         if 0 < seen["looked_up"] < seen["submitted"]:
             notes.append(f"{seen['looked_up']} of {seen['submitted']} jobs were looked up at the gateway")
+        if self._word.policy.lease_s is None and (seen["doubtful"] or seen["redelivered"]):
+            notes.append("the gateway's lease is not known: what hangs on it cannot be told")
+        elif doubtful := seen["doubtful"]:
+            notes.append(f"{doubtful} jobs had no time to be done: that they are stuck may not be the gateway's fault")
         if unconfirmed := self._book.unconfirmed:
             notes.append(f"{unconfirmed} submissions ended without an answer: those jobs are not audited")
         return notes

@@ -7,6 +7,7 @@ from typing import Final
 
 from node.domain.ids import JobId, NodeId
 from node.loadtest.audit.watch import Watch
+from node.loadtest.driver.muster import Muster
 from node.loadtest.figures.health import Health
 from node.loadtest.figures.recorder import Recorder
 
@@ -15,12 +16,13 @@ _LATE: Final = 0.0
 
 
 class Ears:
-    """The recorder of figures, the audit's watch and the generator's notes of itself: who is told of what no event says."""
+    """Recorder of figures, watch of the audit, generator's notes of itself, muster of nodes: told of what no event says."""
 
-    def __init__(self, recorder: Recorder, watch: Watch, health: Health) -> None:
+    def __init__(self, recorder: Recorder, watch: Watch, health: Health, muster: Muster) -> None:
         self.recorder = recorder
         self.watch = watch
         self.health = health
+        self.muster = muster
         self.on_taken: Callable[[JobId], object] = lambda _: None
 
     def offered(self) -> None:
@@ -48,3 +50,4 @@ class Ears:
         """These nodes have just been ended without goodbye."""
         self.watch.crashed(nodes)
         self.recorder.crashed(nodes)
+        self.muster.crashed(nodes)

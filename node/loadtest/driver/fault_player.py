@@ -9,10 +9,9 @@ from typing import Any, TypeAlias, assert_never
 
 from node.loadtest.driver.fleet import LoadFleet
 from node.loadtest.driver.line import Line
+from node.loadtest.driver.plan_time import PlanTime
 from node.loadtest.plan.faults import AnswerTwice, ExpireTokens, Garbage, Kill, Silent, Slow, Unreachable
 from node.loadtest.plan.timeline import FaultEvent
-from node.ports.clock import Clock
-from node.runtime.signals import Signal
 
 ExpireAll: TypeAlias = Callable[[], Coroutine[Any, Any, bool]]
 """Makes the gateway take no token any more that it has given out; false when it cannot be told to."""
@@ -28,28 +27,25 @@ class FaultPlayer:
         events: Sequence[FaultEvent],
         fleet: LoadFleet,
         line: Line,
-        clock: Clock,
         mark: Callable[[str], object],
         expire_tokens: ExpireAll,
     ) -> None:
         self._events = events
         self._fleet = fleet
         self._line = line
-        self._clock = clock
         self._mark = mark
         self._expire_tokens = expire_tokens
         self._open: dict[int, FaultEvent] = {}
         self.left_out: list[str] = []
         """Faults that could not be committed."""
 
-    async def run(self, begun: float, end_s: float, stop: Signal) -> None:
-        """Commit them, until ``stop`` is set; ``begun`` is the plan's time 0 in the loop's time.
+    async def run(self, time: PlanTime, end_s: float) -> None:
+        """Commit them, until the plan's time is ended.
 
-        What lasts beyond ``end_s``, in seconds of the plan, or is not over when ``stop`` is set, is ended by `end_all`.
+        What lasts beyond ``end_s``, in seconds of the plan, or is not over by then, is ended by `end_all`.
         """
         for at_s, act in self._acts(end_s):
-            wait_s = max(0.0, begun + at_s - self._clock.monotonic())
-            if await stop.wait(wait_s):
+            if not await time.until(at_s):
                 return
             await act()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, floor
 from typing import Final
 
 from node.loadtest.audit.book import Book
@@ -54,9 +54,11 @@ def judged_stretch(figures: Figures, plan: Plan, run: Times) -> Stretch:
     if not span:
         return Stretch(0, 0, "nothing was measured")
     warm_s = plan.warm_up_s or 0.0
-    # Whole seconds alone: what a run begins and ends in the middle of has less of everything.
+    # Whole seconds alone: what a run begins and ends in the middle of has less of everything. Where all is judged,
+    # nothing is left out.
     start = max(0, ceil((run.begun_at + warm_s - span.start) / step)) if warm_s else 0
-    end = max(start + 1, min(len(span), ceil((run.load_ended_at - span.start) / step)))
+    whole = ceil if plan.warm_up_s == 0 else floor
+    end = max(start + 1, min(len(span), whole((run.load_ended_at - span.start) / step)))
     if plan.warm_up_s is not None:
         rule = f"the first {warm_s:g} s are left out, as the plan says" if warm_s else "all of the load is judged"
         return Stretch(start, end, rule)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from node.loadtest.audit.report import AuditReport
+from node.loadtest.audit.views import JobView
 from node.loadtest.driver.judged import Stretch
 from node.loadtest.driver.run import Times
 from node.loadtest.driver.verdict import Verdict
@@ -28,7 +29,8 @@ class LoadOutcome:
 
     ``histograms`` are of the time that is judged, ``stretch``, and ``values`` what thresholds can name over it.
     ``bugs`` were planted into the sandbox; ``notes`` are sentences that whoever reads the figures should know;
-    ``defects`` those of this program.
+    ``defects`` those of this program. ``accused`` is what the book has on the jobs that the report names, and
+    ``environment`` says what program it was, and on what machine.
     """
 
     plan: Plan
@@ -46,6 +48,10 @@ class LoadOutcome:
     bugs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     defects: tuple[str, ...] = ()
+    accused: tuple[JobView, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    comparison: Mapping[str, Any] | None = None
+    """What a comparison with other runs came to, as their document; None without one."""
 
     def to_document(self) -> dict[str, Any]:
         """All of it for JSON; times are Unix seconds, latencies seconds, what is unknown is null."""
@@ -54,6 +60,7 @@ class LoadOutcome:
             "plan": self.plan.model_dump(mode="json"),
             "gateway": self.gateway,
             "verdict": self.verdict.value,
+            "environment": dict(self.environment),
             "begun_at": self.times.begun_at,
             "load_ended_at": self.times.load_ended_at,
             "settled_at": self.times.settled_at,
@@ -81,6 +88,7 @@ class LoadOutcome:
                 "found": dict(self.health.found),
                 "defects": list(self.defects),
             },
+            "comparison": None if self.comparison is None else dict(self.comparison),
             "sandbox_bugs": list(self.bugs),
             "notes": list(self.notes),
             "figures": self.figures.to_document(),

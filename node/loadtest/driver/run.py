@@ -15,6 +15,8 @@ from node.loadtest.driver.fault_player import ExpireAll, FaultPlayer
 from node.loadtest.driver.fleet import LoadFleet
 from node.loadtest.driver.identities import Identities
 from node.loadtest.driver.life import Ground
+from node.loadtest.driver.muster import Muster
+from node.loadtest.driver.plan_time import PlanTime
 from node.loadtest.driver.policy import DriverPolicy
 from node.loadtest.driver.self_watch import SelfWatch
 from node.loadtest.driver.settling import Settling
@@ -58,7 +60,8 @@ class ShardRecord:
     """What one process measured and saw: figures, health and book merge with those of others.
 
     ``jobs`` are those that it submitted, ``nodes`` all that it ever started. ``is_cut_short`` says that it was told to stop, ``is_settled`` that no job was open any more when it ended,
-    ``left_out`` are faults that could not be committed. ``refused`` nodes were sent away by the gateway for good.
+    ``left_out`` are faults that could not be committed. ``refused`` nodes were sent away by the gateway for good. For
+    ``paused_s`` the plan's time stood still.
     """
 
     times: Times
@@ -71,6 +74,7 @@ class ShardRecord:
     is_cut_short: bool
     left_out: tuple[str, ...]
     refused: int = 0
+    paused_s: float = 0.0
 
 
 class Sending(Protocol):
@@ -108,27 +112,57 @@ class LoadRun:
     def __init__(self, schedule: Schedule, kit: Kit) -> None:
         self.on_tick: Callable[[], object] = lambda: None
         """Called once a second while it runs."""
-        self.phase = Phase.WAITING
+        self.on_settled: Callable[[], object] = lambda: None
+        """Called once, when no job of this shard is open any more."""
+        self.is_settled = False
+        self.may_leave = Signal()
+        """Nodes stay until it is set, or the time to settle is over: they may hold jobs of other shards."""
+        if schedule.shard.count == 1:
+            self.may_leave.set()
+        self.on_phase: Callable[[], object] = lambda: None
+        """Called at each change of `phase`, and of `is_paused`."""
         self.schedule = schedule
+        self._phase = Phase.WAITING
         self._kit = kit
         clock: Clock = kit.ground.clock
         self._clock = clock
         self._tasks = kit.ground.desk.tasks
         self._submissions = TaskOwner(kit.ground.events.emit)
         self.fleet = LoadFleet(kit.identities, kit.ground, kit.ears.crashed)
-        self.submitter = Submitter(kit.target, clock, self._submissions, kit.ears, kit.policy)
+        self.submitter = Submitter(kit.target, self._submissions, kit.ears, kit.policy)
         self._faults = FaultPlayer(
-            schedule.faults, self.fleet, kit.ground.line, clock, kit.ears.recorder.mark, kit.expire_tokens
+            schedule.faults, self.fleet, kit.ground.line, kit.ears.recorder.mark, kit.expire_tokens
         )
-        self._settling = Settling(kit.book, lambda: self.fleet.offered, self._ask, clock)
+        is_alone = schedule.shard.count == 1
+        self._settling = Settling(kit.book, self._offered, self._ask, clock, is_alone=is_alone)
         self._jobs: list[JobId] = []
         kit.ears.on_taken = self._taken
         self._watch = SelfWatch(
             kit.ears.recorder, kit.ears.health, clock, kit.policy, kit.cpu_s, self._gauges, self._tell_tick
         )
+        self._time = PlanTime(kit.now)
         self._stop = Signal()
         self._abort = Signal()
-        self._begun = 0.0
+
+    @property
+    def phase(self) -> Phase:
+        """Where it stands."""
+        return self._phase
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the plan's time stands still."""
+        return self._time.is_paused
+
+    @property
+    def levels(self) -> Mapping[str, float]:
+        """What was found at the last tick; `node.loadtest.live.watched.Standing` has names for it."""
+        return self._watch.levels
+
+    @property
+    def muster(self) -> Muster:
+        """How many nodes are in which state."""
+        return self._kit.ears.muster
 
     @property
     def figures(self) -> Figures:
@@ -138,17 +172,30 @@ class LoadRun:
     @property
     def elapsed_s(self) -> float:
         """Seconds of the plan, below 0 before its start."""
-        return self._clock.monotonic() - self._begun if self._begun else -self._kit.policy.start_in_s
+        return self._time.now_s if self._time.has_begun else -self._kit.policy.start_in_s
+
+    def pause(self) -> None:
+        """Hold the plan's time until `resume`, while the load lasts: nodes go on with what they have."""
+        if self._phase is Phase.LOAD and self._time.pause():
+            self._kit.ears.recorder.mark("paused")
+            self.on_phase()
+
+    def resume(self) -> None:
+        """Let the plan's time go on."""
+        if self._time.resume():
+            self._kit.ears.recorder.mark("resumed")
+            self.on_phase()
 
     def stop(self) -> None:
         """End the load now, settle briefly, and come to an end."""
         self._stop.set()
+        self._time.end()
 
     def abort(self) -> None:
         """End at once, without settling."""
-        self._stop.set()
+        self.stop()
         self._abort.set()
-        if self.phase is not Phase.OVER:
+        if self._phase is not Phase.OVER:
             self.fleet.abort()
 
     async def run(self, start_at: float | None = None) -> ShardRecord:
@@ -176,7 +223,7 @@ class LoadRun:
             await self._tasks.cancel()
             watched.set()
             await asyncio.wait(beside)
-        self.phase = Phase.OVER
+        self._enter(Phase.OVER)
         return ShardRecord(
             times=Times(begun_at, load_ended_at, self._kit.now()),
             figures=self._kit.ears.recorder.figures,
@@ -188,7 +235,12 @@ class LoadRun:
             is_cut_short=is_cut_short,
             left_out=tuple(self._faults.left_out),
             refused=self.fleet.refused,
+            paused_s=self._time.paused_s,
         )
+
+    def _enter(self, phase: Phase) -> None:
+        self._phase = phase
+        self.on_phase()
 
     def _beside(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Something that goes on for the whole run; should it end by a defect, so does the run."""
@@ -204,36 +256,30 @@ class LoadRun:
 
     async def _await_start(self, start_at: float | None) -> float:
         wait_s = self._kit.policy.start_in_s if start_at is None else max(0.0, start_at - self._clock.wall())
-        begun = self._clock.monotonic() + wait_s
-        await self._stop.wait(wait_s)
-        self._begun = begun
-        return self._kit.now() + begun - self._clock.monotonic()
+        begun_at = self._kit.now() + wait_s
+        self._time.begin(begun_at)
+        return begun_at if await self._time.until(0.0) else self._kit.now()
 
     async def _load(self) -> None:
-        self.phase = Phase.LOAD
-        plan, policy, begun = self.schedule.plan, self._kit.policy, self._begun
-        over, sent = Signal(), Signal()
-        wall = self._kit.now() + begun - self._clock.monotonic()
+        self._enter(Phase.LOAD)
+        plan, time = self.schedule.plan, self._time
         following = TaskOwner(self._kit.ground.events.emit)
-        submitting = following.start(
-            self.submitter.run(self.schedule.arrivals(), begun, wall, sent), "submit jobs at their times"
-        )
-        following.start(self._follow_orders(over), "start and stop nodes at their times")
-        following.start(self._faults.run(begun, plan.duration_s, over), "commit faults at their times")
+        submitting = following.start(self.submitter.run(self.schedule.arrivals(), time), "submit jobs at their times")
+        following.start(self._follow_orders(), "start and stop nodes at their times")
+        following.start(self._faults.run(time, plan.duration_s), "commit faults at their times")
         try:
-            if not await self._stop.wait(begun + plan.duration_s - self._clock.monotonic()):
-                await asyncio.wait([submitting], timeout=policy.overdue_s)
-            over.set()
-            sent.set()
+            if await time.until(plan.duration_s):
+                await asyncio.wait([submitting], timeout=self._kit.policy.overdue_s)
+            time.end()
             await following.join()
         finally:
             self._faults.end_all()
             await following.cancel()
 
-    async def _follow_orders(self, stop: Signal) -> None:
+    async def _follow_orders(self) -> None:
         for place, order in enumerate(self.schedule.orders()):
-            wait_s = self._begun + order.at_s - self._clock.monotonic()
-            if (wait_s > 0 or place % _AT_ONCE == 0) and await stop.wait(max(0.0, wait_s)):
+            must_wait = order.at_s > self._time.now_s or place % _AT_ONCE == 0
+            if must_wait and not await self._time.until(order.at_s):
                 return
             if order.order is Order.START:
                 self.fleet.start(order.node)
@@ -242,26 +288,33 @@ class LoadRun:
 
     async def _settle(self) -> bool:
         """Wait until no job is open, as long as the plan allows; whether that came to be."""
-        self.phase = Phase.SETTLING
+        self._enter(Phase.SETTLING)
         clock, policy = self._clock, self._kit.policy
         end = clock.monotonic() + self.schedule.plan.settling_s(on_sandbox=self._kit.on_sandbox)
         was_stopped = False
         while not self._abort.is_set:
-            if self._is_quiet() and await self._settling.is_over() and self._is_quiet():
+            if not self.is_settled and self._is_quiet() and await self._settling.is_over() and self._is_quiet():
+                self.is_settled = True
+                self.on_settled()
+            if self.is_settled and self.may_leave.is_set:
                 return True
             if self._stop.is_set and not was_stopped:
                 was_stopped, end = True, min(end, clock.monotonic() + policy.brief_settle_s)
             left_s = end - clock.monotonic()
             if left_s <= 0:
-                return False
+                return self.is_settled
             await self._abort.wait(min(left_s, policy.look_s))
-        return False
+        return self.is_settled
 
     def _is_quiet(self) -> bool:
         return not (self.submitter.in_flight or self._kit.ground.outbox.count() or self.fleet.is_busy)
 
+    def _offered(self) -> set[str]:
+        """The models of nodes that may take a job: of those that live, or of all where others have nodes, too."""
+        return self.fleet.offered if self.schedule.shard.count == 1 else self.schedule.all_models
+
     async def _leave(self) -> None:
-        self.phase = Phase.LEAVING
+        self._enter(Phase.LEAVING)
         self._watch.is_judging = False
         if not self._abort.is_set:
             await self.fleet.drain()
@@ -285,4 +338,6 @@ class LoadRun:
             "nodes.planned": self.schedule.target(max(0.0, self.elapsed_s)),
             "in_flight": self.submitter.in_flight,
             "outbox": self._kit.ground.outbox.count(),
+            "queued": self._kit.ears.recorder.queued,
+            "working": self._kit.ears.recorder.working,
         }

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from node.loadtest.driver.policy import DriverPolicy
 from node.loadtest.figures.health import Health
 from node.loadtest.figures.recorder import Recorder
 from node.ports.clock import Clock
 from node.runtime.signals import Signal
+
+LAG: Final = "lag"
+"""The name of the level that is the worst delay of the event loop since the last tick, in seconds."""
+
+CPU: Final = "cpu"
+"""The name of the level that is the CPU time of this process since the last tick, in cores."""
 
 
 class SelfWatch:
@@ -37,6 +44,9 @@ class SelfWatch:
         self._cpu_s = cpu_s
         self._gauges = gauges
         self._on_tick = on_tick
+        self._lag_s = 0.0
+        self.levels: Mapping[str, float] = {}
+        """All levels as of the last tick: the gauges, and `LAG` and `CPU`."""
 
     async def watch_loop(self, stop: Signal) -> None:
         """Look how late a timer comes, again and again."""
@@ -44,17 +54,25 @@ class SelfWatch:
             due = self._clock.monotonic() + self._policy.lag_s
             if await stop.wait(self._policy.lag_s):
                 return
+            lag_s = max(0.0, self._clock.monotonic() - due)
+            self._lag_s = max(self._lag_s, lag_s)
             if self.is_judging:
-                self._health.loop_lag(max(0.0, self._clock.monotonic() - due))
+                self._health.loop_lag(lag_s)
 
     async def tick(self, stop: Signal) -> None:
         """Fold the figures once a second, and at the end."""
         at, used_s = self._clock.monotonic(), self._cpu_s()
         while not await stop.wait(self._policy.tick_s):
             now, now_used_s = self._clock.monotonic(), self._cpu_s()
+            cpu = (now_used_s - used_s) / max(now - at, 1e-6)
             if self.is_judging:
-                self._health.cpu((now_used_s - used_s) / max(now - at, 1e-6))
+                self._health.cpu(cpu)
             at, used_s = now, now_used_s
-            self._recorder.tick(self._gauges())
+            self._fold({LAG: self._lag_s, CPU: cpu})
+            self._lag_s = 0.0
             self._on_tick()
-        self._recorder.tick(self._gauges())
+        self._fold({})
+
+    def _fold(self, own: Mapping[str, float]) -> None:
+        self.levels = {**self._gauges(), **own}
+        self._recorder.tick(self.levels)

@@ -18,6 +18,9 @@ _FEW: Final = 500
 
 _ASK_EVERY_S: Final = 2.0
 
+_MOST: Final = 2000
+"""Jobs that are asked for at a time where others do most of them."""
+
 Ask: TypeAlias = Callable[[list[JobId]], Awaitable[None]]
 """Enters into the book which of these jobs have a result."""
 
@@ -27,14 +30,20 @@ class Settling:
 
     ``models`` gives the models that some node would take a job of; others cannot be claimed and are not waited for.
     Of a job whose node crashed before it heard so nobody but the gateway knows that it was taken: ``ask`` asks it.
+    With ``is_alone`` false other processes' nodes do most of the jobs, so that it is asked of all, some at a time.
     """
 
-    def __init__(self, book: Book, models: Callable[[], set[str]], ask: Ask, clock: Clock) -> None:
+    def __init__(
+        self, book: Book, models: Callable[[], set[str]], ask: Ask, clock: Clock, *, is_alone: bool = True
+    ) -> None:
         self._book = book
         self._models = models
         self._ask = ask
         self._clock = clock
+        self._is_alone = is_alone
         self._asked_at = float("-inf")
+        self._next = 0
+        """How many of the open jobs were asked for in this round, where it is asked of all."""
         self._open: list[JobId] = []
 
     def submitted(self, job: JobId) -> None:
@@ -45,11 +54,26 @@ class Settling:
         """Whether every job that can be claimed has a result, by what nodes were told or the gateway says."""
         awaited = await self._awaited()
         now = self._clock.monotonic()
+        if not self._is_alone:
+            return await self._is_over_for_all(awaited, now)
         if not 0 < len(awaited) <= _FEW or now < self._asked_at + _ASK_EVERY_S:
             return not awaited
         self._asked_at = now
         await self._ask(awaited)
         return not await self._awaited()
+
+    async def _is_over_for_all(self, awaited: list[JobId], now: float) -> bool:
+        if self._next == 0 and now < self._asked_at + _ASK_EVERY_S:
+            return not awaited
+        asked = awaited[self._next : self._next + _MOST]
+        self._asked_at = now
+        await self._ask(asked)
+        left = await self._awaited()
+        # What was answered is off the list: the rest of it has moved up by as many.
+        self._next += len(asked) - (len(awaited) - len(left))
+        if self._next >= len(left):
+            self._next = 0
+        return not left
 
     async def _awaited(self) -> list[JobId]:
         models = self._models()

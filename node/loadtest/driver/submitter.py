@@ -10,15 +10,14 @@ from typing import Final, Protocol
 from node.domain.errors import ConnectFailed, TransportError
 from node.domain.ids import JobId
 from node.domain.verdict import Ruling
+from node.loadtest.driver.plan_time import PlanTime
 from node.loadtest.driver.policy import DriverPolicy
 from node.loadtest.driver.target import Target
 from node.loadtest.plan.arrivals import Arrival
-from node.ports.clock import Clock
 from node.ports.transport import Request
 from node.protocol.messages import InputMessage, JobRequest, JobTicket
 from node.protocol.routes import Step
 from node.protocol.verdict import judge
-from node.runtime.signals import Signal
 from node.runtime.tasks import TaskOwner
 
 _AT_ONCE: Final = 32
@@ -50,35 +49,29 @@ class Submissions(Protocol):
 class Submitter:
     """Submits each job at its time, in a task of its own, so that no answer is waited for before the next goes out."""
 
-    def __init__(self, target: Target, clock: Clock, tasks: TaskOwner, told: Submissions, policy: DriverPolicy) -> None:
+    def __init__(self, target: Target, tasks: TaskOwner, told: Submissions, policy: DriverPolicy) -> None:
         self._transport = target.transport
         self._url = target.gateway_url.rstrip("/") + Step.SUBMIT_JOB.route.path
         self._headers = (("api_key", target.api_key.reveal()), ("content-type", "application/json"))
-        self._clock = clock
         self._tasks = tasks
         self._told = told
         self._policy = policy
         self.in_flight = 0
         """Submissions without an answer yet."""
 
-    async def run(self, arrivals: Iterator[Arrival], begun: float, wall: float, stop: Signal) -> None:
-        """Submit until there are no more or ``stop`` is set.
-
-        ``begun`` is the plan's time 0 in the loop's time, ``wall`` the same as Unix seconds.
-        """
-        clock = self._clock
+    async def run(self, arrivals: Iterator[Arrival], time: PlanTime) -> None:
+        """Submit until there are no more, or the plan's time is ended."""
         for place, arrival in enumerate(arrivals):
-            due = begun + arrival.at_s
-            wait_s = due - clock.monotonic()
             # A stream that is behind lets others have their turn all the same.
-            if (wait_s > 0 or place % _AT_ONCE == 0) and await stop.wait(max(0.0, wait_s)):
-                self._give_up(itertools.chain((arrival,), arrivals), clock.monotonic() - begun)
+            must_wait = arrival.at_s > time.now_s or place % _AT_ONCE == 0
+            if must_wait and not await time.until(arrival.at_s):
+                self._give_up(itertools.chain((arrival,), arrivals), time.now_s)
                 return
             self._told.offered()
             if self.in_flight < self._policy.max_in_flight:
                 self.in_flight += 1
-                self._told.sent(clock.monotonic() - due)
-                self._tasks.start(self._submit(arrival, wall + arrival.at_s), "submit a job", self._answered)
+                self._told.sent(time.now_s - arrival.at_s)
+                self._tasks.start(self._submit(arrival, time.due(arrival.at_s)), "submit a job", self._answered)
 
     def _give_up(self, arrivals: Iterator[Arrival], now_s: float) -> None:
         """Count those that were due by now and are not sent."""

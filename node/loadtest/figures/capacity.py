@@ -25,12 +25,13 @@ _SHORT: Final = 0.99
 class Search:
     """How to look. ``tolerance`` is the width of the last bracket relative to its lower end.
 
-    Loads are jobs a second, or with ``is_whole`` nodes. The search begins at ``start``, goes no higher than ``most``
-    and makes no more than ``probes`` probes.
+    Loads are jobs a second, or with ``is_whole`` nodes. The search begins at ``start``, goes no lower than ``least``
+    and no higher than ``most``, and makes no more than ``probes`` probes.
     """
 
     start: float
     most: float = inf
+    least: float = 0.0
     tolerance: float = 0.03
     probes: int = 30
     is_whole: bool = False
@@ -41,13 +42,15 @@ class Outcome:
     """What a probe came to: whether all thresholds were met, and figures for the table, None where not measured.
 
     ``done`` is what was accomplished in the unit of the load (accepted jobs a second); ``reason`` names the threshold
-    that broke first, empty when none did.
+    that broke first, empty when none did. With ``is_void`` the generator was the bottleneck: the load is not held to
+    be met, and nothing is told of what the gateway can do.
     """
 
     is_met: bool
     done: float | None = None
     p99_s: float | None = None
     reason: str = ""
+    is_void: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,17 @@ class Knee:
     is_found: bool
     probes: tuple[Probe, ...]
 
+    @property
+    def is_void_above(self) -> bool:
+        """Whether it was the generator alone that kept the load from going higher."""
+        return _is_void_alone(self.over, self.probes)
+
+    @property
+    def is_void(self) -> bool:
+        """Whether nothing was met, and the generator alone kept the lowest load from it."""
+        lowest = min((probe.load for probe in self.probes), default=None)
+        return self.under is None and _is_void_alone(lowest, self.probes)
+
     def rows(self) -> list[tuple[str, str, str, str]]:
         """The knee as a table, by load: load, p99 in ms, done, verdict; each load once, as the search saw it last."""
         latest = {probe.load: probe.outcome for probe in self.probes}
@@ -85,12 +99,17 @@ class Knee:
         ]
 
 
+def _is_void_alone(load: float | None, probes: Sequence[Probe]) -> bool:
+    failed = [probe.outcome for probe in probes if probe.load == load and not probe.outcome.is_met]
+    return bool(failed) and all(outcome.is_void for outcome in failed)
+
+
 class _Notes:
     """What was probed so far."""
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: Search, probes: Sequence[Probe] = ()) -> None:
         self.search = search
-        self.probes: list[Probe] = []
+        self.probes = list(probes)
 
     @property
     def is_spent(self) -> bool:
@@ -126,7 +145,7 @@ def seek(search: Search) -> Generator[float, Outcome, Knee]:
     notes = _Notes(search)
     under, over = 0.0, inf
     is_done = False
-    while not (is_done or notes.is_spent):
+    while not (is_done or notes.is_spent or over <= search.least):
         is_end = under >= search.most or _is_narrow(search, under, over)
         load = under if is_end else _next(notes, under, over)
         if is_end:
@@ -141,6 +160,14 @@ def seek(search: Search) -> Generator[float, Outcome, Knee]:
         else:
             over = load
     return Knee(under or None, None if over == inf else over, is_done, tuple(notes.probes))
+
+
+def known(search: Search, probes: Sequence[Probe]) -> Knee:
+    """What the probes of a search that was ended early say."""
+    notes = _Notes(search, probes)
+    under = notes.met_below(inf)
+    over = notes.failed_above(under)
+    return Knee(under or None, None if over == inf else over, is_found=False, probes=tuple(probes))
 
 
 def _first_sight(notes: _Notes, load: float) -> Generator[float, Outcome, bool]:
@@ -185,14 +212,14 @@ def _next(notes: _Notes, under: float, over: float) -> float:
     if walls := notes.walls():
         wall, aside = median(walls), 0.45 * search.tolerance
         guesses = [wall * (1 - aside), wall * (1 + aside), *guesses]
-    loads = [_rounded(search, guess) for guess in guesses]
+    loads = [_rounded(search, max(search.least, guess)) for guess in guesses]
     # A guess next to an end says little, unless the bracket is that small.
     room = min(search.tolerance * over, over - under) / 4
     return next((load for load in loads if under + room < load < over - room), loads[-1])
 
 
 def _is_wall(load: float, outcome: Outcome, share: float) -> bool:
-    return not outcome.is_met and outcome.done is not None and outcome.done < share * load
+    return not (outcome.is_met or outcome.is_void) and outcome.done is not None and outcome.done < share * load
 
 
 def _is_mostly_met(seen: Sequence[Outcome]) -> bool:

@@ -4,10 +4,11 @@ Seconds of one run resemble their neighbours, so that they must not be taken for
 into `BATCHES` batches, whose means are nearly so (B. Schmeiser, "Batch size effects in the analysis of simulation
 output", Operations Research 30, 1982: 10 to 30 batches); what correlation of neighbours is left widens the interval as
 in a first-order autoregressive process. Two runs are compared by B. L. Welch's interval for unequal variances
-(Biometrika 34, 1947), as a change relative to the baseline. Several runs a side also show how runs differ among
-themselves, and the wider of the two errors counts. The chance of any false alarm is shared out among the metrics
+(Biometrika 34, 1947), as a change relative to the baseline. Several runs of a side also show how runs differ among
+themselves, those of the other side too, and the wider of the two errors counts. The chance of any false alarm is shared out among the metrics
 (Bonferroni), and a change that is sure but below a metric's ``margin`` is called the same: two runs of the same
-program on a shared machine differ by some per cent that no second of either shows.
+program on a shared machine differ by some per cent that no second of either shows. A time that changes by less than the generator itself is late
+has not been seen to change at all: of each statistic the same one of `Measure.LATENESS` is its floor.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ _MOST_CORRELATION: Final = 0.9
 
 Run = Mapping[str, Sequence[float]]
 """One run: for each metric its values by second, in steady state; see `samples`."""
+
+_STATISTICS: Final = ("mean", "p50", "p90", "p99")
 
 
 class Answer(Enum):
@@ -105,17 +108,32 @@ def samples(series: Series, window: Window, metrics: Iterable[Metric]) -> dict[s
     return rows
 
 
+def floors(series: Series, window: Window) -> dict[str, float]:
+    """By statistic the seconds by which the generator was late in a run: less than that it cannot tell."""
+    latenesses = [Metric(statistic, Measure.LATENESS) for statistic in _STATISTICS]
+    rows = samples(series, window, latenesses)
+    return {metric.statistic: fmean(row) for metric in latenesses if (row := rows[metric.name])}
+
+
 def compare(
-    baseline: Sequence[Run], candidate: Sequence[Run], metrics: Sequence[Metric], confidence: float = 0.99
+    baseline: Sequence[Run],
+    candidate: Sequence[Run],
+    metrics: Sequence[Metric],
+    confidence: float = 0.99,
+    floor: Mapping[str, float] | None = None,
 ) -> tuple[Comparison, ...]:
-    """Compare one or more runs a side; ``confidence`` is the chance that no metric of equal sides is called different."""
+    """Compare one or more runs a side.
+
+    ``confidence`` is the chance that no metric of equal sides is called different, ``floor`` for each statistic of a
+    time the seconds below which a change is none; see `floors`.
+    """
     level = (1 - confidence) / max(1, len(metrics))
     return tuple(
         _compared(
             metric,
-            _side([run.get(metric.name, ()) for run in baseline]),
-            _side([run.get(metric.name, ()) for run in candidate]),
-            level,
+            *_sides([[run.get(metric.name, ()) for run in side] for side in (baseline, candidate)]),
+            level=level,
+            floor=(floor or {}).get(metric.statistic, 0.0) if isinstance(metric.of, Measure) else 0.0,
         )
         for metric in metrics
     )
@@ -127,7 +145,9 @@ def overall(comparisons: Iterable[Comparison]) -> Answer:
     return next((answer for answer in (Answer.WORSE, Answer.BETTER, Answer.SAME) if answer in answers), Answer.UNKNOWN)
 
 
-def _compared(metric: Metric, base: _Estimate | None, new: _Estimate | None, level: float) -> Comparison:
+def _compared(
+    metric: Metric, base: _Estimate | None, new: _Estimate | None, *, level: float, floor: float
+) -> Comparison:
     if base is None or new is None or not base.mean:
         return Comparison(
             metric.name,
@@ -140,7 +160,7 @@ def _compared(metric: Metric, base: _Estimate | None, new: _Estimate | None, lev
     half = two_sided_t(level, error2**2 / spread if spread else inf) * sqrt(error2) if error2 else 0.0
     scale = abs(base.mean)
     change, half = (new.mean - base.mean) / scale, half / scale
-    if abs(change) < metric.margin or abs(change) <= half:
+    if abs(change) < metric.margin or abs(change) <= half or abs(new.mean - base.mean) < floor:
         answer = Answer.SAME
     else:
         answer = Answer.BETTER if (change < 0) == metric.is_better_lower else Answer.WORSE
@@ -149,17 +169,26 @@ def _compared(metric: Metric, base: _Estimate | None, new: _Estimate | None, lev
     )
 
 
-def _side(rows: Sequence[Sequence[float]]) -> _Estimate | None:
-    """The mean of runs and its squared error: from within the runs, or from how they differ where that is more."""
-    runs = [_estimate(row) for row in rows if len(row) >= LEAST_VALUES]
+def _sides(sides: Sequence[Sequence[Sequence[float]]]) -> list[_Estimate | None]:
+    """The mean of each side's runs and its squared error: from within the runs, or from how runs differ if that is more.
+
+    How they differ is taken to be the same on either side, so that one side's repetitions tell of the other's run, too.
+    """
+    runs = [[_estimate(row) for row in rows if len(row) >= LEAST_VALUES] for rows in sides]
+    repeated = [[run.mean for run in side] for side in runs if len(side) > 1]
+    freedom = sum(len(means) - 1 for means in repeated)
+    between = sum(variance(means) * (len(means) - 1) for means in repeated) / freedom if freedom else 0.0
+    return [_side(side, between, freedom) for side in runs]
+
+
+def _side(runs: Sequence[_Estimate], between: float, freedom: int) -> _Estimate | None:
     if not runs:
         return None
     count = len(runs)
     mean = fmean(run.mean for run in runs)
     within = sum(run.error2 for run in runs) / count**2
-    between = variance([run.mean for run in runs]) / count if count > 1 else 0.0
-    if between > within:
-        return _Estimate(mean, between, count - 1)
+    if between / count > within:
+        return _Estimate(mean, between / count, freedom)
     return _Estimate(mean, within, sum(run.freedom for run in runs))
 
 

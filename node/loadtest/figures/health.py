@@ -53,6 +53,18 @@ class Health:
         self._cpu: list[list[float]] = [[]]
         self._offered = 0
         self._tried = 0
+        self._lost: list[str] = []
+
+    @classmethod
+    def of_none(cls) -> Health:
+        """No process's notes, for others to be merged into."""
+        health = cls()
+        health._loop_lags, health._send_lags, health._cpu = [], [], []
+        return health
+
+    def lost_part(self, why: str) -> None:
+        """A part of the generator was lost, which voids the run; ``why`` is for people."""
+        self._lost.append(why)
 
     def loop_lag(self, seconds: float) -> None:
         """The event loop woke a timer so much late; to be noted evenly over time, several times a second."""
@@ -80,6 +92,7 @@ class Health:
         self._cpu += other._cpu
         self._offered += other._offered
         self._tried += other._tried
+        self._lost += other._lost
 
     def verdict(self, limits: HealthLimits, lateness: Histogram | None = None) -> HealthVerdict:
         """Judge the run; ``lateness`` is how late the nodes' polls began (`Measure.LATENESS`)."""
@@ -97,6 +110,7 @@ class Health:
             for name, value in found.items()
             if value is not None and _breaks(name, value, getattr(limits, name))
         ]
+        reasons = [*self._lost, *reasons]
         return HealthVerdict(bool(reasons), tuple(reasons), found)
 
     def to_document(self) -> dict[str, Any]:
@@ -109,6 +123,7 @@ class Health:
             "cpu": self._cpu,
             "offered": self._offered,
             "tried": self._tried,
+            "lost": list(self._lost),
         }
 
     @classmethod
@@ -126,15 +141,17 @@ class Health:
             health._send_lags = [Histogram.decode(text) for text in document["send_lag"]]
             health._cpu = [[float(share) for share in shares] for shares in document["cpu"]]
             health._offered, health._tried = int(document["offered"]), int(document["tried"])
-            if not (health._loop_lags and health._send_lags and health._cpu):
+            health._lost = [str(why) for why in document.get("lost", ())]
+            if not (health._loop_lags and health._send_lags and health._cpu) and not health._lost:
                 raise ValueError("these are no notes: a process is missing")
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"these are no notes: {type(error).__name__}") from error
         return health
 
     def _fold(self) -> None:
-        self._loop_lags[0].take(self._loop_lag)
-        self._send_lags[0].take(self._send_lag)
+        for lags, tally in ((self._loop_lags, self._loop_lag), (self._send_lags, self._send_lag)):
+            if lags:
+                lags[0].take(tally)
 
 
 _WORDS: Final = {

@@ -64,6 +64,21 @@ class Recorder:
         self._holders: dict[JobId, NodeId] = {}
         self._orphans: dict[JobId, float] = {}
         self._kept: dict[JobKey, float] = {}
+        self._taken = 0
+        self._begun = 0
+
+    @property
+    def working(self) -> int:
+        """Jobs that are claimed and have no accepted result."""
+        return len(self._holders)
+
+    @property
+    def queued(self) -> int:
+        """Jobs that the gateway has taken and nobody has claimed.
+
+        Of one process among several it is below 0 where its nodes claim what others submit: sums are right.
+        """
+        return self._taken - self._begun
 
     def handlers(self) -> Mapping[type[Any], Callable[[Any], object]]:
         """What to call for which kind of event, as an event bus asks for it."""
@@ -90,6 +105,7 @@ class Recorder:
 
     def submitted(self, job: JobId, intended_at: float) -> None:
         """The gateway has just taken a job whose submission the plan meant for that time."""
+        self._taken += 1
         self._count(Count.SUBMITTED)
         self._tallies[Measure.SUBMIT].record(self._now() - intended_at)
         _remember(self._submitted, job, intended_at)
@@ -170,8 +186,10 @@ class Recorder:
         crashed_at = self._orphans.pop(job, None) if self._orphans else None
         if crashed_at is not None:
             self._tallies[Measure.REDELIVERY].record(now - crashed_at)
-        if job not in self._holders and (intended_at := self._submitted.get(job)) is not None:
-            self._tallies[Measure.CLAIM].record(now - intended_at)
+        if job not in self._holders:
+            self._begun += 1
+            if (intended_at := self._submitted.get(job)) is not None:
+                self._tallies[Measure.CLAIM].record(now - intended_at)
         _remember(self._holders, job, event.key.node)
 
     def _on_ended(self, event: ev.JobEnded) -> None:

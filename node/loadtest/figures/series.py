@@ -8,6 +8,7 @@ the resolution is halved; nothing that was counted is lost by it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from math import ceil
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from node.loadtest.figures.slices import Slice
@@ -115,6 +116,26 @@ class Series:
         """The mean latency in seconds for each cell of `span`; None where there are no latencies."""
         return [None if values is None else values.mean_s for values in self.slices(name)]
 
+    def part(self, from_s: float) -> Series:
+        """What the cells hold that begin at ``from_s`` or later and are followed by others; without marks."""
+        part = Series(self._limit)
+        part.resolution_s = self.resolution_s
+        if not self.span:
+            return part
+        first, last = ceil(from_s / self.resolution_s), self._last
+        part._counts = _between(self._counts, first, last)
+        part._gauges = _between(self._gauges, first, last)
+        part._maxima = _between(self._maxima, first, last)
+        part._slices = _between(self._slices, first, last)
+        cells = [cell for kind in part._kinds() for named in kind.values() for cell in named]
+        part._first, part._last = (min(cells), max(cells)) if cells else (None, 0)
+        return part
+
+    def forget(self, name: str) -> None:
+        """Drop the count and the latencies of this name."""
+        self._counts.pop(name, None)
+        self._slices.pop(name, None)
+
     def merge(self, other: Series) -> None:
         """Add another process's figures, which stay as they are."""
         while self.resolution_s < other.resolution_s:
@@ -196,6 +217,10 @@ class Series:
     @staticmethod
     def _read(named: Mapping[str, Iterable[Any]], value: Callable[[Any], V]) -> _Cells[V]:
         return {str(name): {int(cell): value(one) for cell, one in cells} for name, cells in named.items()}
+
+
+def _between(named: _Cells[V], first: int, end: int) -> _Cells[V]:
+    return {name: {cell: cells[cell] for cell in cells if first <= cell < end} for name, cells in named.items()}
 
 
 def _plus(one: float, two: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from node.loadtest.driver.run import Phase
 from node.loadtest.driver.verdict import Verdict
 from node.loadtest.figures.figures import Figures
 from node.loadtest.plan.model import Plan
+from node.loadtest.thresholds.threshold import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +63,21 @@ class WatchedRun(Protocol):
 
     @property
     def figures(self) -> Figures:
-        """What was measured up to the last second, with the faults as marks of its series."""
+        """What was measured up to the last second, with faults, pauses and their ends as marks of its series.
+
+        Gauges of the series, beside ``nodes.<life>``: ``nodes.planned``, ``in_flight``, ``queued``, ``working``,
+        ``outbox``, ``lag`` (in seconds) and ``cpu`` (in cores), with the meanings that `Standing` gives them.
+        """
         ...
 
     @property
     def verdict(self) -> Verdict | None:
         """None until the run is judged."""
+        ...
+
+    @property
+    def outcomes(self) -> Sequence[Outcome]:
+        """What came of the plan's thresholds; empty until the run is judged."""
         ...
 
     def on_tick(self, hear: Callable[[], object]) -> Callable[[], None]:

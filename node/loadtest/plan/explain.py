@@ -8,10 +8,10 @@ from typing import Any, Final, get_args
 
 from pydantic_core import ErrorDetails
 
+from node.domain.toml_lines import KeyPath
 from node.loadtest.plan.distributions import Shape
 from node.loadtest.plan.findings import Finding
 from node.loadtest.plan.quantities import number_text
-from node.loadtest.plan.toml_lines import KeyPath
 from node.loadtest.plan.vocabulary import Table, Unitless, written_name
 
 _SHOWN_CHARS: Final = 40

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from node.domain.errors import InputFault
-from node.loadtest.plan.toml_lines import KeyPath, line_of, path_text
+from node.domain.toml_lines import KeyPath, line_of, path_text
 
 
 class Finding(NamedTuple):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from node.domain.toml_lines import KeyPath
 from node.loadtest.plan.faults import Kill, end_s
 from node.loadtest.plan.findings import Finding
 from node.loadtest.plan.jobs import ReplayStream
 from node.loadtest.plan.model import Plan
 from node.loadtest.plan.quantities import duration_text
-from node.loadtest.plan.toml_lines import KeyPath
 from node.loadtest.plan.trace import TraceJob
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from node.domain.errors import InputFault, InvalidInput
+from node.domain.toml_lines import KeyPath, key_lines
 from node.loadtest.plan.doubts import doubts, doubts_elsewhere
 from node.loadtest.plan.explain import explained
 from node.loadtest.plan.findings import placed
@@ -18,7 +19,6 @@ from node.loadtest.plan.jobs import ReplayStream
 from node.loadtest.plan.mistakes import mistakes, trace_mistakes
 from node.loadtest.plan.model import Plan
 from node.loadtest.plan.scenario import Scenario
-from node.loadtest.plan.toml_lines import KeyPath, key_lines
 from node.loadtest.plan.trace import TraceJob, read_trace
 
 _POSITION: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")

@@ -79,6 +79,16 @@ class Schedule:
         """The models that the node of this number offers."""
         return self._offers.of(node)
 
+    @cached_property
+    def all_models(self) -> set[str]:
+        """The models that any node of the whole run offers."""
+        return {model for node in range(self.population.peak) for model in self.models_of(node)}
+
+    @property
+    def size(self) -> int:
+        """The most nodes that the shard has at a time."""
+        return len(range(self.shard.index, self.population.peak, self.shard.count))
+
     def arrivals(self) -> Iterator[Arrival]:
         """The shard's jobs, in the order of their times."""
         return self.jobs.of_shard(self.shard.index, self.shard.count)

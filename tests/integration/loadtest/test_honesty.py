@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import cast
 
 import pytest
 
 from node.domain.errors import NodeError
+from node.loadtest.audit.kinds import Kind
+from node.loadtest.audit.policy import AuditPolicy
 from node.loadtest.driver.policy import DriverPolicy
 from node.loadtest.driver.verdict import Verdict
 from node.loadtest.figures.figures import Count, Measure
-from tests.integration.loadtest.world import plan_text, world
-from tests.support.virtual_time import VirtualLoop, in_virtual_time
+from tests.integration.loadtest.world import fault, plan_text, world
+from tests.support.virtual_time import VirtualClock, VirtualLoop, in_virtual_time
 
 
 @in_virtual_time
@@ -31,6 +34,19 @@ async def test_a_gateway_that_stalls_for_five_seconds_shows_in_the_99th_percenti
     assert outcome.histograms[Measure.POLL].percentiles_s(99)[0] > 4
     assert outcome.figures.counts[Count.OFFERED] == 100
     assert outcome.verdict is Verdict.PASSED
+
+
+@in_virtual_time
+async def test_polls_that_a_stall_kept_from_being_made_are_counted() -> None:
+    async with world(plan_text(arrivals="", thresholds="[]")) as it:
+        loop = asyncio.get_running_loop()
+        loop.call_later(4.5, it.door.shut)
+        loop.call_later(9.5, it.door.open)
+        outcome = await it.outcome()
+    polls = outcome.histograms[Measure.EMPTY_POLL]
+    # Each of ten nodes was in one poll for five seconds, and would have made twenty.
+    assert polls.percentiles_s(99)[0] > 4
+    assert polls.share_above(1.0) * polls.count == pytest.approx(160, rel=0.15)
 
 
 @in_virtual_time
@@ -116,3 +132,104 @@ async def test_a_defect_of_what_measures_ends_the_run_and_makes_it_void() -> Non
         assert asyncio.get_running_loop().time() - began < 20
     assert outcome.defects
     assert outcome.verdict is Verdict.VOID
+
+
+CRASHES = plan_text(
+    arrivals='[[jobs.arrivals]]\nkind = "constant"\nrate = 15\nat = "1s"\nfor = "10s"',
+    faults=f"{fault('kill', '4.05s', share='50%', restart_after='1s')}\n{fault('kill', '7.05s', share='50%')}",
+)
+
+
+class BusyClock(VirtualClock):
+    """The clock of a loop whose turns take long: its own time is that of the turn's beginning, the wall's is right."""
+
+    def monotonic(self) -> float:
+        return super().monotonic() // 0.5 * 0.5
+
+
+@pytest.mark.parametrize(("slack_s", "is_accused"), [(0.0, True), (1.0, False)])
+def test_a_lease_that_ends_by_a_busy_loops_time_accuses_nobody(slack_s: float, is_accused: bool) -> None:
+    @in_virtual_time
+    async def check() -> None:
+        policy = AuditPolicy(lease_s=5.0, slack_s=slack_s)
+        async with world(CRASHES, audit=policy, sandbox_clock=BusyClock()) as it:
+            outcome = await it.outcome()
+        assert outcome.report.jobs.redelivered > 0
+        assert bool(outcome.report.count(Kind.DOUBLE_DELIVERED)) is is_accused
+        assert (outcome.report.broken != ()) is is_accused
+
+    check()
+
+
+@pytest.mark.parametrize("has_control", [True, False], ids=["ledger", "public"])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_machine_that_stalls_accuses_nobody(seed: int, has_control: bool) -> None:
+    @in_virtual_time
+    async def check() -> None:
+        chance = random.Random(seed)
+        async with world(CRASHES, has_control=has_control) as it:
+            loop = cast("VirtualLoop", asyncio.get_running_loop())
+
+            async def stall() -> None:
+                while True:
+                    await asyncio.sleep(chance.uniform(0.2, 2.0))
+                    loop.advance(chance.uniform(0.1, 2.5))
+
+            stalling = asyncio.create_task(stall())
+            outcome = await it.outcome()
+            stalling.cancel()
+            await asyncio.wait([stalling])
+        assert outcome.report.broken == ()
+        assert outcome.verdict is Verdict.VOID
+
+    check()
+
+
+@pytest.mark.parametrize("has_control", [True, False], ids=["ledger", "public"])
+def test_jobs_that_a_starved_generator_did_not_fetch_accuse_nobody(has_control: bool) -> None:
+    @in_virtual_time
+    async def check() -> None:
+        text = CRASHES.replace('settle = "20s"', 'settle = "3s"')
+        async with world(text, has_control=has_control) as it:
+            loop = cast("VirtualLoop", asyncio.get_running_loop())
+
+            async def starve() -> None:
+                while True:
+                    await asyncio.sleep(0.1)
+                    loop.advance(1.0)
+
+            starving = asyncio.create_task(starve())
+            outcome = await it.outcome()
+            starving.cancel()
+            await asyncio.wait([starving])
+        assert {finding.kind for finding in outcome.report.broken} == {Kind.STUCK}
+        assert outcome.verdict is Verdict.VOID
+        assert outcome.report.jobs.answered is not None
+
+    check()
+
+
+@in_virtual_time
+async def test_what_hangs_on_a_lease_that_nobody_named_is_unknown() -> None:
+    text = CRASHES.replace('["jobs.lost == 0"', '["max.redelivered <= 1.5 * lease", "jobs.double_delivered == 0"')
+    async with world(text, has_control=False, audit=AuditPolicy(lease_s=None)) as it:
+        outcome = await it.outcome()
+    assert outcome.report.jobs.redelivered > 0
+    assert outcome.values["lease"] is None
+    assert [one.state.value for one in outcome.outcomes[:2]] == ["unknown", "unknown"]
+    assert outcome.verdict is Verdict.FAILED
+    assert outcome.report.count(Kind.ORPHANED) == 0, "each job has its result"
+    async with world(text, "no-redelivery", has_control=False, audit=AuditPolicy(lease_s=None)) as it:
+        outcome = await it.outcome()
+    assert outcome.report.count(Kind.STUCK)
+    assert outcome.report.count(Kind.ORPHANED) is None
+    assert outcome.report.count(Kind.LEAKED_LEASE) is None
+    assert "the gateway's lease is not known" in outcome.report.notes[0]
+
+
+@in_virtual_time
+async def test_a_sandbox_elsewhere_tells_its_lease_by_its_ledger() -> None:
+    async with world(CRASHES, audit=AuditPolicy(lease_s=None)) as it:
+        outcome = await it.outcome()
+    assert outcome.values["lease"] == pytest.approx(5.0)
+    assert outcome.report.broken == ()

@@ -28,6 +28,7 @@ from node.loadtest.plan.model import Engine
 from node.loadtest.plan.reading import scenario_of
 from node.loadtest.plan.scenario import Scenario, Schedule
 from node.observability.bus import EventBus
+from node.ports.clock import Clock
 from node.runtime.signals import Signal
 from node.sandbox.app import Dated
 from node.sandbox.assembly import Sandbox, sandbox
@@ -136,15 +137,22 @@ class World:
 
 @contextlib.asynccontextmanager
 async def world(
-    text: str, *bugs: str, has_control: bool = True, policy: DriverPolicy | None = None
+    text: str | Scenario,
+    *bugs: str,
+    has_control: bool = True,
+    policy: DriverPolicy | None = None,
+    audit: AuditPolicy | None = None,
+    around_app: Callable[[ASGIApp], ASGIApp] = lambda app: app,
+    sandbox_clock: Clock | None = None,
 ) -> AsyncIterator[World]:
-    scenario = scenario_of(text, "plan.toml")
+    """A run of this plan; ``audit`` None knows the plan's lease, ``around_app`` may stand before the gateway."""
+    scenario = text if isinstance(text, Scenario) else scenario_of(text, "plan.toml")
     schedule = Schedule(scenario)
     clock, policy = VirtualClock(), policy or DriverPolicy()
     crashes: list[Crash] = []
     events: list[Event] = []
     around = SandboxSurroundings(
-        clock=clock,
+        clock=sandbox_clock or clock,
         random=random.Random("sandbox"),
         ids=CountingIds(),
         secret=Secret("signing-secret-" + "x" * 32),
@@ -153,7 +161,7 @@ async def world(
         executor=InlineExecutor(),
     )
     async with sandbox(sandbox_policy(schedule, parse_bugs(bugs)), around) as running:
-        app = Door(Dated(running.app, clock))
+        app = Door(around_app(Dated(running.app, clock)))
         factories = [AsgiTransportFactory(app, crashes.append) for _ in range(2)]
         developer = factories[1].open(None)
         handshake = Handshake(url=URL, control_token=Secret("control-token"), pid=1)
@@ -183,13 +191,12 @@ async def world(
         with assembled_run(schedule, gateway, base, api_key, policy) as run:
 
             async def judge(record: ShardRecord) -> LoadOutcome:
-                audit = AuditPolicy(lease_s=scenario.plan.sandbox.lease_s)
                 evidence = Evidence(
                     scenario=scenario,
                     gateway=gateway,
                     developer=developer,
                     api_key=api_key,
-                    audit=audit,
+                    audit=audit or AuditPolicy(lease_s=scenario.plan.sandbox.lease_s),
                     bugs=bugs,
                     defects=tuple(crash.error for crash in crashes),
                 )

@@ -7,9 +7,9 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from node.domain.toml_lines import KeyPath, key_lines
 from node.settings.catalogue import catalogue
 from node.settings.provenance import effective
-from node.settings.toml_file import key_lines
 from tests.unit.settings.conftest import Load
 
 
@@ -100,7 +100,7 @@ def _shapes(name: str, key: str, value: str) -> st.SearchStrategy[list[str]]:
 @given(st.data())
 def test_lines_of_any_mix_of_statements(data: st.DataObject) -> None:
     lines: list[str] = []
-    expected: dict[tuple[str, ...], int] = {}
+    expected: dict[KeyPath, int] = {}
     for table in data.draw(st.permutations(["alpha", "beta", "gamma"])):
         lines += data.draw(st.lists(st.sampled_from(["", "# [alpha]", "#one = 1", "  "]), max_size=3))
         lines.append(f"[{table}]")

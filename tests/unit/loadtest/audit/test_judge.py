@@ -22,7 +22,7 @@ LEASE_S = 60.0
 
 
 def judged(book: Book, settled_s: float = 1000.0, **policy: Any) -> set[Kind]:
-    judge = Judge(book.presences, AuditPolicy(lease_s=LEASE_S, **policy), T0 + settled_s)
+    judge = Judge(book.presences, AuditPolicy(**{"lease_s": LEASE_S, **policy}), T0 + settled_s)
     return set(judge.kinds(book.view(J)))
 
 
@@ -59,6 +59,63 @@ def test_a_claimed_job_without_a_result(held: Held, gone: bool, settled_s: float
         book.handed(J, 1, T0 + 1, N, held)
     book.said(J, Said.PENDING)
     assert judged(book, settled_s) == {kind}
+
+
+@pytest.mark.parametrize(
+    ("held", "gone", "kind"),
+    [
+        (Held.UNTOLD, True, Kind.STUCK),
+        (Held.UNTOLD, False, Kind.STUCK),
+        (Held.LEASED, True, Kind.STUCK),
+        (Held.QUEUED, True, Kind.STUCK),
+        (Held.NOWHERE, True, Kind.ORPHANED),
+        (Held.NOWHERE, False, Kind.LOST),
+    ],
+)
+def test_a_claimed_job_without_a_result_where_the_lease_is_not_known(held: Held, gone: bool, kind: Kind) -> None:
+    book = submitted()
+    book.claimed(J, N, T0 + 1, "m")
+    if gone:
+        book.presences.gone([N], T0 + 5)
+    if held:
+        book.handed(J, 1, T0 + 1, N, held)
+    book.said(J, Said.PENDING)
+    assert judged(book, lease_s=None) == {kind}
+    report = audited(book, word=GatewayWord(book, AuditPolicy(lease_s=None)))
+    doubtful = held in {Held.UNTOLD, Held.LEASED}
+    assert (report.count(Kind.LEAKED_LEASE) is None) is doubtful
+    assert (report.count(Kind.ORPHANED) is None) is doubtful
+    assert report.notes == (("the gateway's lease is not known: what hangs on it cannot be told",) if doubtful else ())
+
+
+def test_a_second_delivery_is_not_judged_where_the_lease_is_not_known() -> None:
+    book = submitted()
+    book.claimed(J, N, T0, "m")
+    book.said(J, Said.SUCCESS)
+    word = GatewayWord(book, AuditPolicy(lease_s=None))
+    assert audited(book, word=word).count(Kind.DOUBLE_DELIVERED) == 0
+    book.claimed(J, M, T0 + 1, "m")
+    report = audited(book, word=word)
+    assert report.count(Kind.DOUBLE_DELIVERED) is None
+    assert report.count(Kind.ORPHANED) == 0, "all jobs have a result"
+    assert report.jobs.redelivered == 1
+
+
+@pytest.mark.parametrize(
+    ("held", "kind"),
+    [(Held.UNTOLD, Kind.STUCK), (Held.NOWHERE, Kind.ORPHANED), (Held.LEASED, Kind.LEAKED_LEASE)],
+)
+def test_where_nodes_had_no_time_only_the_gateway_itself_accuses(held: Held, kind: Kind) -> None:
+    book = submitted()
+    book.claimed(J, N, T0 + 1, "m")
+    book.presences.gone([N], T0 + 5)
+    if held:
+        book.handed(J, 1, T0 + 1, N, held)
+    book.said(J, Said.PENDING)
+    report = reconcile(GatewayWord(book, AuditPolicy(lease_s=LEASE_S)), T0 + 1000, is_cut_short=True)
+    assert [finding.kind for finding in report.broken] == [kind]
+    assert (report.count(Kind.ORPHANED) is None) is (held is Held.UNTOLD)
+    assert bool(report.notes) is (held is Held.UNTOLD)
 
 
 def test_a_job_whose_result_was_refused_for_good_is_lost() -> None:

@@ -40,6 +40,9 @@ def test_a_good_row_shows_nothing() -> None:
     ("ended", "ended_at", "again_at", "kinds"),
     [
         ("lapsed", 30.0, 31.0, set()),
+        ("lapsed", 29.9990, 29.9995, set()),
+        ("lapsed", 29.0, 29.1, set()),
+        ("lapsed", 28.8, 28.9, {Kind.DOUBLE_DELIVERED}),
         ("lapsed", 20.0, 21.0, {Kind.DOUBLE_DELIVERED}),
         ("left", 20.0, 21.0, set()),
         (None, None, 21.0, {Kind.DOUBLE_DELIVERED}),
@@ -78,6 +81,23 @@ def test_results_and_credits() -> None:
     assert shown(credits=(M,)) == {Kind.MISCREDITED}
     assert shown(submitted_at=None) == {Kind.PHANTOM}
     assert shown(AuditPolicy(owns_jobs=False), submitted_at=None) == set()
+
+
+def test_what_two_clocks_of_one_gateway_may_be_apart_is_the_policys() -> None:
+    claims = (first(ended="lapsed", ended_at=29.9), ClaimRow(M, 29.95, 50.0, "answered", 31.0))
+    taken = (TAKEN._replace(node=M, at=31.0),)
+    for slack_s, kinds in ((0.0, {Kind.DOUBLE_DELIVERED}), (0.1, set())):
+        assert shown(AuditPolicy(slack_s=slack_s), claims=claims, answers=taken, credits=(M,)) == kinds
+
+
+def test_a_lease_that_nobody_named_is_learnt_from_the_ledger() -> None:
+    word = GatewayWord(Book(), AuditPolicy(lease_s=None))
+    word.take_row(GOOD._replace(claims=(first(until=None),)))
+    assert word.policy.lease_s is None
+    word.take_row(GOOD)
+    assert word.policy.lease_s == 20.0
+    word.take_row(GOOD._replace(claims=(first(until=99.0),)))
+    assert word.policy.lease_s == 20.0
 
 
 def test_a_row_tells_where_a_job_is_and_stands_in_for_a_look_at_its_result() -> None:

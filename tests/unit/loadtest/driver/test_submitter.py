@@ -10,14 +10,14 @@ import pytest
 from node.domain.errors import BrokenReply, ConnectFailed, TimedOut, TransportError
 from node.domain.ids import JobId
 from node.domain.secret import Secret
+from node.loadtest.driver.plan_time import PlanTime
 from node.loadtest.driver.policy import DriverPolicy
 from node.loadtest.driver.submitter import Submitter
 from node.loadtest.driver.target import Target
 from node.loadtest.plan.arrivals import Arrival
 from node.ports.transport import Reply, Request
-from node.runtime.signals import Signal
 from node.runtime.tasks import TaskOwner
-from tests.support.virtual_time import START, VirtualClock, in_virtual_time
+from tests.support.virtual_time import START, in_virtual_time
 
 
 class Scripted:
@@ -67,16 +67,24 @@ def ok(body: bytes = b'{"job_id": "j1"}', status: int = 200) -> Reply:
     return Reply(status, {}, body)
 
 
+def plan_time() -> PlanTime:
+    """A plan that began when the loop was made, at 1000 in Unix seconds."""
+    loop = asyncio.get_running_loop()
+    time = PlanTime(lambda: 1000.0 + loop.time() - START)
+    time.begin(1000.0)
+    return time
+
+
 async def submit(
     transport: Scripted, *times: float, policy: DriverPolicy | None = None, stop_in_s: float | None = None
 ) -> Told:
-    told, stop = Told(), Signal()
+    told, time = Told(), plan_time()
     tasks = TaskOwner(lambda crash: told.failures.append((crash.error, False)))
     target = Target(transport, "http://gateway.test/", Secret("key"))
-    submitter = Submitter(target, VirtualClock(), tasks, told, policy or DriverPolicy())
+    submitter = Submitter(target, tasks, told, policy or DriverPolicy())
     if stop_in_s is not None:
-        asyncio.get_running_loop().call_later(stop_in_s, stop.set)
-    await submitter.run(arrivals(*times), START, 1000.0, stop)
+        asyncio.get_running_loop().call_later(stop_in_s, time.end)
+    await submitter.run(arrivals(*times), time)
     await tasks.join()
     assert submitter.in_flight == 0
     return told
@@ -153,11 +161,11 @@ async def test_a_stop_counts_what_was_due_and_was_not_sent() -> None:
 
 @in_virtual_time
 async def test_a_submission_cut_off_may_have_reached_the_gateway() -> None:
-    told, stop = Told(), Signal()
+    told = Told()
     tasks = TaskOwner(lambda _: None)
     target = Target(Scripted(ok(), takes_s=100), "http://gateway.test", Secret("key"))
-    submitter = Submitter(target, VirtualClock(), tasks, told, DriverPolicy())
-    await submitter.run(arrivals(1.0), START, 1000.0, stop)
+    submitter = Submitter(target, tasks, told, DriverPolicy())
+    await submitter.run(arrivals(1.0), plan_time())
     await asyncio.sleep(1)
     await tasks.cancel()
     assert told.failures == [("no answer before the end", True)]

@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from node.loadtest.plan.toml_lines import KeyPath, key_lines, line_of, path_text
+from node.domain.toml_lines import KeyPath, key_lines, line_of, path_text
 
 TEXT = '''\
 a = 1
@@ -33,6 +33,7 @@ q = 1
 q = 2
 [other]
 k = 1
+one = { a = 1, b = { c = 2 } }
 '''
 
 
@@ -53,6 +54,7 @@ k = 1
         (("t", "list", 1, "deep", 0, "q"), 20),
         (("t", "list", 1, "deep", 1, "q"), 22),
         (("other", "k"), 24),
+        (("other", "one", "b", "c"), 25),
         (("t", "list", 1, "missing"), 14),
         (("nowhere",), None),
         ((), None),

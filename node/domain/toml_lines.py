@@ -13,15 +13,16 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 def key_lines(text: str) -> dict[KeyPath, int]:
     """The line, counted from 1, of each table and key in a TOML text that is known to be valid.
 
-    Keys of a table that is written in one piece, within braces, are not among them.
+    Keys of a table within braces are on the line where its statement starts; those of tables within a list that is
+    written in brackets are not among them.
     """
     found: dict[KeyPath, int] = {}
     lengths: dict[KeyPath, int] = {}
     table: KeyPath = ()
     for line, statement in _statements(text):
-        path = _path(tomllib.loads(statement))
-        head = statement.lstrip()
+        tables, head = tomllib.loads(statement), statement.lstrip()
         if head.startswith("["):
+            path = _head_path(tables)
             table = _placed(path[:-1], lengths) + path[-1:]
             for end in range(1, len(table)):
                 found.setdefault(table[:end], line)
@@ -30,9 +31,10 @@ def key_lines(text: str) -> dict[KeyPath, int]:
                 lengths[table] = number + 1
                 found.setdefault(table, line)
                 table += (number,)
-            path = ()
-        for end in range(len(path) + 1):
-            found.setdefault(table + path[:end], line)
+            found.setdefault(table, line)
+            continue
+        for path in _keys(tables):
+            found.setdefault(table + path, line)
     return found
 
 
@@ -65,15 +67,22 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
         pending = ""
 
 
-def _path(tables: Mapping[str, Any]) -> KeyPath:
-    """The keys of one statement, which has one at each level."""
+def _head_path(tables: Mapping[str, Any]) -> KeyPath:
+    """The keys of a table's head, which has one at each level."""
     path: tuple[str, ...] = ()
     inner: Any = tables
-    while isinstance(inner, dict) and len(inner) == 1:
+    while isinstance(inner, dict) and inner:
         (name, inner), *_ = inner.items()
         path += (name,)
-        inner = inner[0] if isinstance(inner, list) and inner == [{}] else inner
+        inner = inner[0] if isinstance(inner, list) else inner
     return path
+
+
+def _keys(tables: Mapping[str, Any]) -> Iterator[KeyPath]:
+    for name, value in tables.items():
+        yield (name,)
+        if isinstance(value, dict):
+            yield from ((name, *path) for path in _keys(value))
 
 
 def _placed(path: KeyPath, lengths: Mapping[KeyPath, int]) -> KeyPath:
