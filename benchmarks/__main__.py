@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from rich.console import Console
+from rich.markup import escape
 
 from benchmarks import suite
 from benchmarks.cores import two_cores
@@ -74,8 +75,8 @@ def _measure(options: argparse.Namespace, console: Console) -> Report:
 
         def tell(text: str) -> None:
             if console.is_terminal:
-                status.update(text)
-            else:
+                status.update(escape(text))
+            elif ":" not in text:
                 console.print(text, markup=False, highlight=False)
 
         figures, took = suite.run(chosen, tell)

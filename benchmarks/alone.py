@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.cores import on_core
+from benchmarks.cores import bound, on_core
 from benchmarks.figures import Unmeasurable
 
 _ROOT: Final = Path(__file__).resolve().parents[1]
@@ -21,7 +21,7 @@ def told_by(module: str, *flags: str, within_s: float, core: int | None = None) 
         Unmeasurable: it failed, or took longer than so many seconds.
     """
     command = [sys.executable, "-m", f"benchmarks.{module}", *flags, "--json"]
-    pinned = command if core is None else on_core(core, *command)
+    pinned = bound(*command) if core is None else on_core(core, *command)
     try:
         done = subprocess.run(
             pinned, cwd=_ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=within_s, check=False

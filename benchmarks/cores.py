@@ -25,14 +25,20 @@ def two_cores() -> Cores:
     """
     if sys.platform != "linux":
         raise Unmeasurable("processes are pinned to cores, and their time is read from /proc: that takes Linux")
-    if shutil.which("taskset") is None:
-        raise Unmeasurable("taskset is missing: apt-get install util-linux")
+    for tool in ("taskset", "setpriv"):
+        if shutil.which(tool) is None:
+            raise Unmeasurable(f"{tool} is missing: apt-get install util-linux")
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         raise Unmeasurable("two cores are needed, one for the server and one for the client")
     return Cores(cores[0], cores[1])
 
 
+def bound(*command: str) -> list[str]:
+    """The command, which ends when this process does, in whatever way that comes about."""
+    return ["setpriv", "--pdeathsig", "TERM", *command]
+
+
 def on_core(core: int, *command: str) -> list[str]:
-    """The command, run there."""
-    return ["taskset", "-c", str(core), *command]
+    """The command, run there, and `bound`."""
+    return bound("taskset", "-c", str(core), *command)

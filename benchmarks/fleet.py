@@ -22,6 +22,7 @@ from typing import Any, Final, NamedTuple
 
 import psutil
 
+from benchmarks.cores import bound
 from benchmarks.figures import Found, Goal, Kind, Spread, Unmeasurable
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -59,7 +60,8 @@ def run(plan: Plan, folder: Path) -> Run:
     roster, summary = folder / f"{plan.nodes}.csv", folder / f"{plan.nodes}.json"
     main = [sys.executable, str(ROOT / "main.py")]
     accounts = ["--accounts", str(max(1, plan.nodes // 20))]
-    subprocess.run([*main, "roster", "--nodes", str(plan.nodes), *accounts, "-o", str(roster)], check=True)
+    make_roster = [*main, "roster", "--nodes", str(plan.nodes), *accounts, "-o", str(roster)]
+    subprocess.run(make_roster, stdout=subprocess.DEVNULL, check=True)
     # An account's 20 nodes start after one another.
     all_up_s = plan.ramp_s + 20 * 0.2 + _SETTLE_S
     settings = {
@@ -73,7 +75,9 @@ def run(plan: Plan, folder: Path) -> Run:
     flags += ["--duration", f"{all_up_s + plan.seconds + 2:g}s", "--no-dashboard"]
     flags += [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
     with (folder / "output").open("w+") as output:
-        started = subprocess.Popen([*main, "simulate", *flags], cwd=folder, stdout=output, stderr=subprocess.STDOUT)
+        started = subprocess.Popen(
+            bound(*main, "simulate", *flags), cwd=folder, stdout=output, stderr=subprocess.STDOUT
+        )
         try:
             time.sleep(all_up_s)
             rss, shares = _watch(psutil.Process(started.pid), plan.seconds)

@@ -192,7 +192,7 @@ def registration_kinds(nodes: int) -> list[Kind]:
     """What is measured of nodes that register at the sandbox."""
     return [
         Kind("registration.seconds", f"{nodes:,} nodes register, sandbox on the other core", "s", Goal(at_most=60)),
-        Kind("registration.cpu_us", "CPU of the nodes' process for each", "µs", is_detail=True),
+        Kind("registration.cpu_us", f"{nodes:,} nodes register: CPU of their process for each", "µs", is_detail=True),
     ]
 
 

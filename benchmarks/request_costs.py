@@ -168,14 +168,14 @@ def kinds(everybody: Sequence[Contender]) -> list[Kind]:
     """What is measured: the ratios, then what a request costs everybody."""
     least = Goal(at_least=5)
     made = [
-        Kind("node_loop.ratio_vs_locust_fast", "requests a CPU-second, nodes to Locust's faster way", "×", least),
-        Kind("node_loop.ratio_vs_locust_bare", "the same, to Locust with get and post", "×"),
-        Kind("node_loop.ratio_vs_locust_checked", "the same, to Locust with rest", "×"),
-        Kind("node_loop.ratio_mixed_vs_locust_fast", "the same to its faster way, four polls in five empty", "×"),
-        Kind("node_loop.ratio_vs_autocannon", "requests a CPU-second, nodes to autocannon", "×"),
-        Kind("node_loop.ratio_vs_httpx", "requests a CPU-second, nodes to httpx, a client a user", "×"),
-        Kind("transport.ratio_vs_httpx", "polls a CPU-second, transport to httpx, a client a user", "×"),
-        Kind("transport.ratio_vs_locust_bare", "polls a CPU-second, transport to Locust", "×"),
+        Kind("node_loop.ratio_vs_locust_fast", "nodes by Locust's faster way: requests a CPU-second", "×", least),
+        Kind("node_loop.ratio_vs_locust_bare", "nodes by Locust with get and post", "×"),
+        Kind("node_loop.ratio_vs_locust_checked", "nodes by Locust with rest", "×"),
+        Kind("node_loop.ratio_mixed_vs_locust_fast", "nodes by Locust's faster way, four polls in five empty", "×"),
+        Kind("node_loop.ratio_vs_autocannon", "nodes by autocannon", "×"),
+        Kind("node_loop.ratio_vs_httpx", "nodes by httpx, a client a user", "×"),
+        Kind("transport.ratio_vs_httpx", "the transport alone by httpx, a client a user", "×"),
+        Kind("transport.ratio_vs_locust_bare", "the transport alone by Locust with get", "×"),
     ]
     for each in everybody:
         what = f"{each.what}, {each.users} users, {SAYS[each.load]}"

@@ -34,7 +34,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from benchmarks.alone import told_by
-from benchmarks.cores import two_cores
+from benchmarks.cores import on_core, two_cores
 from benchmarks.figures import Found, Goal, Kind, Spread, Unmeasurable
 from node.runtime.tasks import TaskOwner
 from node.sandbox.policy import SandboxPolicy
@@ -182,12 +182,12 @@ def kinds() -> list[Kind]:
     """What is measured of the sandbox."""
     many = "nodes take turns"
     return [
-        Kind("sandbox.polls_per_s", f"the sandbox on one core: empty polls, {FEW} {many}", "1/s", Goal(at_least=8000)),
-        Kind("sandbox.polls_many_per_s", f"the same, 20,000 {many}", "1/s", is_detail=True),
-        Kind("sandbox.jobs_per_s", "the same: polls that bring a job", "1/s"),
-        Kind("sandbox.submits_per_s", "the same: jobs submitted", "1/s", is_detail=True),
-        Kind("sandbox.ratio_vs_trivial", "empty polls, to an app of one constant route on that server", "×"),
-        Kind("sandbox.poll_p99_ms", "an empty poll at that rate, p99", "ms", is_detail=True),
+        Kind("sandbox.polls_per_s", f"sandbox on one core: empty polls, {FEW} {many}", "1/s", Goal(at_least=8000)),
+        Kind("sandbox.polls_many_per_s", f"sandbox on one core: empty polls, all {many}", "1/s", is_detail=True),
+        Kind("sandbox.jobs_per_s", "sandbox on one core: polls that bring a job", "1/s"),
+        Kind("sandbox.submits_per_s", "sandbox on one core: jobs submitted", "1/s", is_detail=True),
+        Kind("sandbox.ratio_vs_trivial", "sandbox, empty polls, by an app of one constant route", "×"),
+        Kind("sandbox.poll_p99_ms", "sandbox on one core: an empty poll at that rate, p99", "ms", is_detail=True),
     ]
 
 
@@ -250,7 +250,7 @@ async def register(url: str, count: int, connections: int = 50) -> list[str]:
 async def wrk(case: Case, script: Path, core: int, seconds: float, connections: int, into: Figures) -> None:
     """One round of wrk on a core of its own."""
     await asyncio.to_thread(script.write_text, case.script)
-    command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency"]
+    command = on_core(core, "wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency")
     process = await asyncio.create_subprocess_exec(
         *command, "-s", str(script), case.url, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
@@ -284,7 +284,7 @@ async def serve_trivial() -> None:
 @contextlib.asynccontextmanager
 async def trivial_app(core: int) -> AsyncIterator[str]:
     """The URL of the yardstick, in a process on this core."""
-    command = ["taskset", "-c", str(core), sys.executable, "-m", "benchmarks.sandbox_polls", "--trivial"]
+    command = on_core(core, sys.executable, "-m", "benchmarks.sandbox_polls", "--trivial")
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     try:
         if process.stdout is None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from benchmarks.cores import bound, on_core
 from benchmarks.figures import Unmeasurable
 
 TOKEN: Final = (
@@ -111,8 +112,8 @@ def static_gateway(*, jobs_percent: float, core: int | None = None) -> Iterator[
             rules = _CONFIG.replace("{share} job;", "")
         names = {"folder": folder, "port": port, "token": TOKEN, "status": _STATUS, "poll": POLL, "result": RESULT}
         config.write_text(rules.format(**names, share=share, job=_JOB, empty=_EMPTY))
-        pin = [] if core is None else ["taskset", "-c", str(core)]
-        server = subprocess.Popen([*pin, nginx, "-c", str(config), "-p", folder, "-e", f"{folder}/errors"])
+        command = [nginx, "-c", str(config), "-p", folder, "-e", f"{folder}/errors"]
+        server = subprocess.Popen(bound(*command) if core is None else on_core(core, *command))
         try:
             _wait_for(port, server)
             with contextlib.closing(StaticGateway(port, Path(folder))) as gateway:

@@ -18,6 +18,7 @@ MANY: Final = 50_000
 SIMULATED: Final = 1000
 
 Tell = Callable[[str], object]
+"""Is told what is done now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class SyntheticFleet:
         """Wait until the last node is up, looking twice a second; ``tick`` is called each time."""
         while self.monitor.snapshot().by_life[Life.RUNNING] < self.nodes:
             tick()
-            await asyncio.sleep(0.5)  # noqa: ASYNC110 - polled: an event for each node's start would cost them time
+            await asyncio.sleep(0.5)
         tick()
 
 

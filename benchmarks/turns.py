@@ -17,15 +17,27 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final, NamedTuple
+from typing import IO, Final, NamedTuple, Protocol
 
 from benchmarks.cores import on_core
 from benchmarks.figures import Unmeasurable
-from benchmarks.static_gateway import POLL, RESULT, StaticGateway
+from benchmarks.static_gateway import POLL, RESULT
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 _START_S: Final = 30.0
 _END_S: Final = 5.0
+
+
+class CountingGateway(Protocol):
+    """A gateway that counts what it is asked, as `benchmarks.static_gateway.StaticGateway` does."""
+
+    url: str
+
+    def requests(self) -> int:
+        """How many requests it has had, this question included."""
+
+    def sample(self) -> Counter[str]:
+        """Requests since the last call, or a share of them, by method, path and status."""
 
 
 class Shape(NamedTuple):
@@ -68,7 +80,7 @@ class Turn:
         return statistics.median(window.per_s for window in self.windows)
 
 
-def take_turn(client: Client, gateway: StaticGateway, core: int, jobs_percent: float, shape: Shape) -> Turn:
+def take_turn(client: Client, gateway: CountingGateway, core: int, jobs_percent: float, shape: Shape) -> Turn:
     """Run the client on this core for one turn.
 
     Raises:
@@ -131,7 +143,7 @@ def check_requests(sample: Counter[str], jobs_percent: float) -> None:
         raise Unmeasurable(f"it made other requests than it should: {dict(sample)}")
 
 
-def _await_start(process: subprocess.Popen[bytes], gateway: StaticGateway, output: IO[bytes]) -> None:
+def _await_start(process: subprocess.Popen[bytes], gateway: CountingGateway, output: IO[bytes]) -> None:
     first, end = gateway.requests(), time.monotonic() + _START_S
     asked = 0
     while gateway.requests() - first - asked < 100:
@@ -141,7 +153,7 @@ def _await_start(process: subprocess.Popen[bytes], gateway: StaticGateway, outpu
         time.sleep(0.05)
 
 
-def _window(process: subprocess.Popen[bytes], gateway: StaticGateway, seconds: float, output: IO[bytes]) -> Window:
+def _window(process: subprocess.Popen[bytes], gateway: CountingGateway, seconds: float, output: IO[bytes]) -> Window:
     requests, began = gateway.requests(), time.monotonic()
     try:
         cpu = cpu_s(process.pid)

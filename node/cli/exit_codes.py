@@ -33,7 +33,7 @@ class ExitCode(IntEnum):
     UNFIT = 11
     """The doctor found something that keeps a node from working."""
     THRESHOLDS = 12
-    """A load test missed a threshold of its plan, or could not judge one."""
+    """A load test missed a threshold or could not judge one; no load met them; or it is worse than it may be."""
     AUDIT = 13
     """A load test's audit found a job lost, doubled or otherwise wrong."""
     VOID = 14

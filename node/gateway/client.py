@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 from urllib.parse import urlencode
 
 from node.domain.errors import ProxyFailed, StepFailed, TokenUnreadable, TransportError, TryLater
@@ -17,7 +17,7 @@ from node.gateway.caller import JSON, SessionCaller, masked_reply
 from node.gateway.deployment import ClientPolicy, Deployment, Surroundings
 from node.gateway.session import Session, server_time
 from node.gateway.steps import StepRunner, raise_for
-from node.ports.calls import Call, J
+from node.ports.calls import Call
 from node.ports.gates import AuthPermit
 from node.ports.transport import Reply, Request, Transport
 from node.protocol import translate
@@ -50,6 +50,7 @@ class GatewayClient:
         "_surroundings",
         "_timeouts",
         "_transport",
+        "call",
     )
 
     def __init__(
@@ -77,6 +78,8 @@ class GatewayClient:
         self._steps = StepRunner(spec.node_id, policy.retry, clock, surroundings.random, events)
         self._session = Session(spec.node_id, policy.session, clock, events, self._renew, on_lost)
         self._caller = SessionCaller(transport, self._session, deployment.source_id, spec.identity.secret)
+        self.call = self._caller.call
+        """See `SessionCalls.call`; the caller's own, since a fleet's every request passes through here."""
         self._announced: tuple[str, ...] | None = None
 
     @property
@@ -93,11 +96,6 @@ class GatewayClient:
     def lost(self) -> str:
         """See `Membership.lost`."""
         return self._session.lost
-
-    def call(self, call: Call[J], still_wanted: Callable[[], bool] | None = None) -> Coroutine[Any, Any, J]:
-        """See `SessionCalls.call`."""
-        # Handed on, not awaited: a fleet's every request would pass through here once more, both ways.
-        return self._caller.call(call, still_wanted)
 
     async def check_secret(self) -> None:
         """See `Membership.check_secret`."""

@@ -61,8 +61,7 @@ class Histogram:
         bucket = int(mantissa * _TWO_PARTS) + exponent * _PARTS - _OFFSET
         self._counts[bucket if bucket < _BUCKETS else _BUCKETS - 1] += 1
         self._sum_s += seconds
-        if seconds > self.max_s:
-            self.max_s = seconds
+        self.max_s = max(self.max_s, seconds)
 
     def percentiles(self, *percents: float) -> list[float]:
         """The durations in seconds that these percentages of all (ascending) do not exceed; 0 while there is none."""

@@ -29,6 +29,7 @@ class NodeMonitor:
 
     def __init__(self, clock: Clock, fleet: Iterable[NodeId] = ()) -> None:
         self._clock = clock
+        self._wall = clock.wall
         self._started = now = clock.monotonic()
         self._nodes = {node: NodeStats(node) for node in fleet}
         self._changed: dict[NodeStats, None] = {}
@@ -122,12 +123,14 @@ class NodeMonitor:
         return None if stats is None else stats.view()
 
     def _heard(self, node: NodeId) -> NodeStats:
-        stats = self._nodes.get(node)
-        if stats is None:
-            stats = self._nodes[node] = NodeStats(node)
-            self._lives[stats.life] += 1
-            self._presences[stats.presence] += 1
-        stats.last_activity_at = self._clock.wall()
+        stats = self._nodes.get(node) or self._meet(node)
+        stats.last_activity_at = self._wall()
+        return stats
+
+    def _meet(self, node: NodeId) -> NodeStats:
+        stats = self._nodes[node] = NodeStats(node)
+        self._lives[stats.life] += 1
+        self._presences[stats.presence] += 1
         return stats
 
     def _settle_changed(self) -> None:
@@ -172,20 +175,23 @@ class NodeMonitor:
             self._tell("session", f"{event.node}'s session is denied{because}", is_trouble=True)
 
     def _on_holds(self, event: ev.HoldsChanged) -> None:
-        stats = self._heard(event.node)
+        stats = self._nodes.get(event.node) or self._meet(event.node)
+        stats.last_activity_at = self._wall()
         stats.holds = event.holds
         self._changed[stats] = None
 
     def _on_poll_started(self, event: ev.PollStarted) -> None:
         self._lateness_s.record(event.lateness_s)
-        stats = self._heard(event.node)
+        stats = self._nodes.get(event.node) or self._meet(event.node)
+        stats.last_activity_at = self._wall()
         stats.polling = True
         self._changed[stats] = None
 
     def _on_poll_ended(self, event: ev.PollEnded) -> None:
         self._poll_s.record(event.took_s)
         self._polls.mark(self._clock.monotonic())
-        stats = self._heard(event.node)
+        stats = self._nodes.get(event.node) or self._meet(event.node)
+        stats.last_activity_at = self._wall()
         stats.polling = False
         self._changed[stats] = None
 
@@ -205,7 +211,9 @@ class NodeMonitor:
             self._tell(f"step {event.step}", f"{event.node}: {event.step} failed: {event.error}", is_trouble=True)
 
     def _on_job_claimed(self, event: ev.JobClaimed) -> None:
-        stats = self._heard(event.key.node)
+        node = event.key.node
+        stats = self._nodes.get(node) or self._meet(node)
+        stats.last_activity_at = self._wall()
         stats.tally.received += 1
         self._tally.received += 1
         stats.jobs_running += 1

@@ -45,7 +45,7 @@ class MetricsSubscriber:
         return {
             ev.LifeChanged: self._on_life,
             ev.SessionChanged: self._on_session,
-            ev.PollStarted: lambda event: self._poll_lateness.observe(event.lateness_s),
+            ev.PollStarted: self._on_poll_started,
             ev.PollEnded: self._on_poll,
             ev.PollFailed: self._on_poll_failed,
             ev.StepEnded: self._on_step,
@@ -78,6 +78,9 @@ class MetricsSubscriber:
         self._metrics.sessions.labels(event.state.value).inc()
         if event.state is Session.VALID and event.generation > 1:
             self._metrics.renewals.inc()
+
+    def _on_poll_started(self, event: ev.PollStarted) -> None:
+        self._poll_lateness.observe(event.lateness_s)
 
     def _on_poll(self, event: ev.PollEnded) -> None:
         outcome = self._poll_without if event.job is None else self._poll_with_job

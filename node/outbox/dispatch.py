@@ -50,9 +50,7 @@ class Dispatch:
 
     def take(self, lane: Lane, parcel: Parcel) -> None:
         """Start a parcel that the outbox has just taken, or let it wait for its turn."""
-        if lane.has_waiting or not self._moves(lane):
-            lane.queue.append(parcel)
-        elif (source := self._free_source(lane)) is None:
+        if lane.has_waiting or not self._moves(lane) or (source := self._free_source(lane)) is None:
             lane.queue.append(parcel)
         else:
             self._send(lane, parcel, source)

@@ -58,8 +58,10 @@ class Judged:
 
 
 _OK: Final = Judged(Verdict(Ruling.OK))
-_NO_JOB: Final = Judged(Verdict(Ruling.NO_JOB))
-_EMPTY_POLLS: Final = frozenset({b'{"job_data":null}', b'{"job_data": null}', b"{}", b""})
+NO_JOB: Final = Judged(Verdict(Ruling.NO_JOB))
+"""What comes of a poll that brings nothing."""
+EMPTY_POLLS: Final = frozenset({b'{"job_data":null}', b'{"job_data": null}', b"{}", b""})
+"""The bodies with which gateways say that there is no job, as they mostly do: they need not be read."""
 
 
 def judge(step: Step, status: int, headers: Mapping[str, str], body: bytes, *, renewed: bool = False) -> Judged:
@@ -75,8 +77,8 @@ def judge(step: Step, status: int, headers: Mapping[str, str], body: bytes, *, r
         renewed: whether the session was already renewed on behalf of this very request.
     """
     if 200 <= status < 300:
-        if step is Step.POLL and (status == 204 or body in _EMPTY_POLLS):
-            return _NO_JOB
+        if step is Step.POLL and (status == 204 or body in EMPTY_POLLS):
+            return NO_JOB
         return _judge_success(step, status, body)
     if 300 <= status < 400:
         return _ruled(Ruling.FAULT, f"HTTP {status}: redirects are not followed")
@@ -114,7 +116,7 @@ def _judge_message(message: WireMessage) -> Judged:
     if isinstance(message, IdentityReply) and message.valid_credentials is not True:
         return _ruled(Ruling.IDENTITY_REFUSED, "the auth service does not hold these credentials valid")
     if isinstance(message, PollReply) and message.job_data is None:
-        return _NO_JOB
+        return NO_JOB
     return Judged(_OK.verdict, message)
 
 

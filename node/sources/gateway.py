@@ -21,13 +21,17 @@ from node.protocol import translate
 from node.protocol.masking import masked
 from node.protocol.messages import PollReply
 from node.protocol.routes import Step
-from node.protocol.verdict import Judged, judge
+from node.protocol.verdict import EMPTY_POLLS, NO_JOB, Judged, judge
 
 # Looked up once: an enum makes each of them anew.
 _POLL: Final = Step.POLL.route
 _POLL_LABEL: Final = Step.POLL.label
 _RESULT: Final = Step.UPDATE_RESULT.route
 _RESULT_LABEL: Final = Step.UPDATE_RESULT.label
+
+_TAKEN: Final = frozenset({b'{"status":"ok"}', b'{"status": "ok"}', b"{}", b""})
+"""The bodies with which gateways mostly take a result: they say nothing that would be read."""
+_ACCEPTED: Final = Judged(Verdict(Ruling.OK))
 
 
 class GatewaySource:
@@ -88,9 +92,11 @@ class GatewaySource:
 
         A gateway that repeats the receipt in a refusal has it masked; what quotes the answer is left out.
         """
-        secrets = tuple(finished.receipt.values())
 
         def judged(reply: Reply, renewed: bool) -> Judged:
+            if reply.status == 200 and reply.body in _TAKEN:
+                return _ACCEPTED
+            secrets = tuple(finished.receipt.values())
             body = masked(reply.body, secrets, _answer(finished)) if reply.status >= 400 else reply.body
             return judge(Step.UPDATE_RESULT, reply.status, reply.headers, body, renewed=renewed)
 
@@ -123,4 +129,6 @@ def _answer(finished: FinishedJob) -> str:
 
 
 def _judge_poll(reply: Reply, renewed: bool) -> Judged:
+    if reply.status == 200 and reply.body in EMPTY_POLLS:
+        return NO_JOB
     return judge(Step.POLL, reply.status, reply.headers, reply.body, renewed=renewed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, assert_never
 
@@ -36,7 +36,7 @@ class _OpenJob:
     key: JobKey
     received_at: float
     started: float
-    interrupt: Interrupt = field(default_factory=Interrupt)
+    interrupt: Interrupt
     finished: FinishedJob | None = None
     error: str = ""
     took_s: float = 0.0
@@ -49,13 +49,15 @@ class JobRunner:
     ``on_free`` is called whenever a job has ended.
     """
 
-    __slots__ = ("_abandoned", "_around", "_on_free", "_open", "_spec", "_stop_reason", "_tasks")
+    __slots__ = ("_abandoned", "_around", "_interrupts", "_on_free", "_open", "_spec", "_stop_reason", "_tasks")
 
     def __init__(self, spec: NodeSpec, around: Surroundings, on_free: Callable[[], None]) -> None:
         self._spec = spec
         self._around = around
         self._on_free = on_free
         self._open: dict[JobKey, _OpenJob] = {}
+        self._interrupts: list[Interrupt] = []
+        """Those of former jobs, to be used again: each knows its loop by then."""
         self._tasks = TaskOwner(self._tell_crash)
         self._stop_reason = ""
         self._abandoned = False
@@ -77,7 +79,8 @@ class JobRunner:
                 self._tasks.start(self._around.sender.send_again(key), name=f"send job {key.job} again")
             return False
         clock, events = self._around.clock, self._around.events
-        open_job = _OpenJob(job, key, received_at=clock.wall(), started=clock.monotonic())
+        interrupt = self._interrupts.pop() if self._interrupts else Interrupt()
+        open_job = _OpenJob(job, key, clock.wall(), clock.monotonic(), interrupt)
         self._open[key] = open_job
         events.emit(JobClaimed(key, job.payload.model, job.kind))
         self._tasks.start(self._run(open_job), name=f"job {key.job}", on_done=partial(self._close, open_job))
@@ -127,6 +130,7 @@ class JobRunner:
 
     def _close(self, open_job: _OpenJob) -> None:
         del self._open[open_job.key]
+        self._interrupts.append(open_job.interrupt)
         if not open_job.is_kept and not self._abandoned:
             self._around.events.emit(ResultLost(open_job.key, "a defect of the program ended the job"))
         self._on_free()

@@ -24,7 +24,17 @@ class Poller:
     row are a fault.
     """
 
-    __slots__ = ("_around", "_failures", "_in_a_row", "_node", "_source", "backing_off", "due", "succeeded")
+    __slots__ = (
+        "_around",
+        "_failures",
+        "_in_a_row",
+        "_node",
+        "_source",
+        "backing_off",
+        "due",
+        "found_nothing",
+        "succeeded",
+    )
 
     def __init__(self, node: NodeId, around: Surroundings, source: JobSource) -> None:
         self._node = node
@@ -35,6 +45,8 @@ class Poller:
         self.due = around.clock.monotonic()
         self.backing_off = False
         """Whether the last poll failed, so that `due` is the end of a back-off."""
+        self.found_nothing = False
+        """Whether the last poll was answered, and brought no job."""
         self.succeeded = False
         """Whether any poll of this session was answered."""
 
@@ -49,9 +61,10 @@ class Poller:
             StepFault: too many failures in a row, or the answer ends the session.
             StepRefused: the source said no.
         """
+        self.found_nothing = False
         clock, emit = self._around.clock, self._around.events.emit
         started = clock.monotonic()
-        late_s = started - (self.due if self.due > open_since else open_since)
+        late_s = started - (max(open_since, self.due))
         emit(PollStarted(self._node, late_s if late_s > 0 else 0.0))
         try:
             job = await self._source.claim(still_wanted)
@@ -68,7 +81,9 @@ class Poller:
         self.succeeded = True
         if job is None:
             self._in_a_row = 0
-            self.due = max(now, started + self._cycle_s())
+            self.found_nothing = True
+            due = started + self._cycle_s()
+            self.due = max(now, due)
             emit(PollEnded(self._node, now - started, None))
         else:
             self._in_a_row += 1
@@ -88,7 +103,7 @@ class Poller:
     def _cycle_s(self) -> float:
         policy = self._around.policy
         jitter = policy.poll_cycle_s * policy.poll_jitter
-        return policy.poll_cycle_s + self._around.random.uniform(-jitter, jitter)
+        return policy.poll_cycle_s - jitter + 2 * jitter * self._around.random.random()
 
     def _fail(self, started: float, error: TryLater) -> None:
         policy = self._around.policy

@@ -27,13 +27,14 @@ _LOOK_S: Final = 1.0
 class SessionLoop:
     """What a node in session does, one thing at a time.
 
-    ``bell`` wakes it when something has changed; ``interrupt`` is entered around each poll and each check. ``told``
-    are the models that were announced at its beginning.
+    ``bell`` wakes it when something has changed; ``interrupt`` ends the poll or the check that is under way, or whatever
+    else it is about. ``told`` are the models that were announced at its beginning.
     """
 
     __slots__ = (
         "_around",
         "_bell",
+        "_brought_nothing",
         "_checks",
         "_gates",
         "_holds",
@@ -76,6 +77,7 @@ class SessionLoop:
         self._checks = Checks(spec, around, link.membership, told)
         self._until = self._reached = float("-inf")
         """What is waited for, and what was waited for to its end; in the loop's time."""
+        self._brought_nothing = False
         self.polling = False
         """Whether a poll is under way."""
 
@@ -94,15 +96,20 @@ class SessionLoop:
         """
         end_watch = self._around.offer.on_change(self._hear_of_offer)
         try:
-            self._checks.look()
-            self._look_at_gates()
-            while goes_on():
-                # What is due, or the wait for what comes next. Each is awaited from here, since all that comes to a
-                # node, and that is most of what a fleet does, goes through every function on the way.
-                if not await self._next_thing():
-                    self._reached = self._until
-                # Last, since it tells of changes, and those who hear of them may stop the node.
+            with self._interrupt:
+                self._checks.look()
                 self._look_at_gates()
+                while goes_on():
+                    # What is due, or the wait for what comes next. Each is awaited from here, since all that comes to a
+                    # node, and that is most of what a fleet does, goes through every function on the way.
+                    if not await self._next_thing():
+                        self._reached = self._until
+                    # Last, since it tells of changes, and those who hear of them may stop the node. A poll that brings
+                    # nothing changes nothing: the gates are looked at again when the wait after it is over.
+                    if self._brought_nothing:
+                        self._brought_nothing = False
+                    else:
+                        self._look_at_gates()
         finally:
             end_watch()
 
@@ -113,7 +120,7 @@ class SessionLoop:
         that waited for the rest, which is none to a timer, would go round in circles until the clock ticks.
         """
         now = self._monotonic()
-        return now if now > self._reached else self._reached
+        return max(self._reached, now)
 
     def _hear_of_offer(self) -> None:
         self._checks.look()
@@ -133,8 +140,7 @@ class SessionLoop:
         return self._bell.wait(self._until - now)
 
     async def _check(self) -> bool:
-        with self._interrupt:
-            await self._checks.run_due()
+        await self._checks.run_due()
         return True
 
     def _next_look(self, now: float) -> float:
@@ -164,10 +170,11 @@ class SessionLoop:
     async def _poll(self) -> bool:
         self.polling = True
         try:
-            with self._interrupt:
-                job = await self._poller.poll(self._holds.open_since, self._may_claim)
+            job = await self._poller.poll(self._holds.open_since, self._may_claim)
         finally:
             self.polling = False
-        if job is not None and not self._runner.start(job, self._link.source.source_id):
+        if job is None:
+            self._brought_nothing = self._poller.found_nothing
+        elif not self._runner.start(job, self._link.source.source_id):
             self._poller.wait_a_cycle()
         return True

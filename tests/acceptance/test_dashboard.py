@@ -51,6 +51,15 @@ class Terminal:
                     assert condition(), f"it ended, and the screen shows:\n{self.text}"
                     return
 
+    @property
+    def is_cursor_hidden(self) -> bool:
+        return bool(self._screen.cursor.hidden)
+
+    def resize(self, width: int, height: int) -> None:
+        self._screen.resize(height, width)
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+        self.process.send_signal(signal.SIGWINCH)
+
     def press_ctrl_c(self) -> None:
         self.process.send_signal(signal.SIGINT)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -32,20 +33,24 @@ RUN_S = 120
 @pytest.mark.parametrize("bug", list(BUGS))
 def test_smoke_names_the_bug(bug: str, tmp_path: Path) -> None:
     name, meaning, threshold = BUGS[bug]
-    document = tmp_path / "result.json"
-    ended = run(
-        "loadtest", SMOKE, "--sandbox-fault", bug, "--json", str(document), cwd=tmp_path, timeout_s=RUN_S, COLUMNS="400"
-    )
+    command = ("loadtest", SMOKE, "--sandbox-fault", bug, "--report", "out")
+    ended = run(*command, cwd=tmp_path, timeout_s=RUN_S, COLUMNS="400")
     assert ended.returncode == ExitCode.AUDIT, ended.stdout + ended.stderr
     assert f" {name}: {meaning}" in ended.stdout
     assert f"✗ {threshold}: failed" in ended.stdout
     assert f"Planted into the sandbox: {bug}" in ended.stdout
-    told = json.loads(document.read_text())
+    told = json.loads((tmp_path / "out/report.json").read_text())
     found = told["audit"]["findings"][name.replace(" ", "_")]
     assert found["count"] > 0
     assert found["examples"]
     assert told["verdict"] == "broken"
     assert told["sandbox_bugs"] == [bug]
+    page = (tmp_path / "out/report.html").read_text()
+    assert name in page
+    assert bug in page
+    assert found["examples"][0] in page
+    suites = (tmp_path / "out/junit.xml").read_text()
+    assert {name, threshold} <= set(re.findall(r'<testcase [^>]*name="([^"]+)"[^>]*>\s*<failure', suites))
 
 
 @pytest.mark.proof

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 import pytest
+import pytest_asyncio
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -30,10 +32,19 @@ ARGUMENTS = (
 class Visits(Protocol):
     """Opens a page in a context of its own. What it says on its console, and asks of others, fails the test at its end."""
 
-    def __call__(self, url: str, *, may_complain: bool = False, **context: Any) -> AbstractAsyncContextManager[Page]: ...
+    def __call__(
+        self, url: str, *, may_complain: bool = False, **context: Any
+    ) -> AbstractAsyncContextManager[Page]: ...
 
 
-@pytest.fixture
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One event loop for all tests of this folder, and so one browser: to start one takes a second."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent) and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     try:
         from playwright.async_api import async_playwright

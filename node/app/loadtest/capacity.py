@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from math import inf
 from typing import Any, Final, Protocol, TypeAlias
 
 from node.app.loadtest.gateway import opened_gateway
-from node.app.loadtest.load_test import LoadDisplay, LoadTest
+from node.app.loadtest.load_test import LoadDisplay, LoadTest, Orders
 from node.app.loadtest.plan import LoadTestPlan
 from node.app.loadtest.policies import sandbox_policy
 from node.domain.errors import InputFault, InvalidInput
@@ -39,7 +39,6 @@ _LEAST_DONE: Final = 0.95
 _LOWEST: Final = 1 / 64
 """Of the plan's own load: what a search that was told no lowest load goes down to."""
 
-_CUT_SHORT_S: Final = 0.5
 _KEPT_JOBS: Final = 500_000
 
 
@@ -78,7 +77,7 @@ class Step:
     accepted: float | None = None
     p99_s: float | None = None
     broken: tuple[str, ...] = ()
-    """Every threshold that was missed, with what was found."""
+    """Everything that was missed, with what was found; of a void step why it is."""
 
 
 class CapacityDisplay(LoadDisplay, Protocol):
@@ -153,8 +152,16 @@ class CapacityResult:
         }
 
 
-RunPlan: TypeAlias = Callable[[Plan], Awaitable[LoadOutcome | None]]
-"""Runs a plan to its end, on the same gateway each time; None when it was ended at once."""
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A step that has ended; ``outcome`` is None where it was ended at once."""
+
+    outcome: LoadOutcome | None
+    is_stopped: bool = False
+
+
+RunPlan: TypeAlias = Callable[[Plan], Awaitable[Ran]]
+"""Runs a plan to its end, on the same gateway each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +172,11 @@ class CapacitySearch:
     order: CapacityOrder
     display: CapacityDisplay
     most_nodes: int | None = None
-    height: Height = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "height", height_of(self.plan))
+    @property
+    def height(self) -> Height:
+        """What the plan itself comes to."""
+        return height_of(self.plan)
 
     def search(self) -> Search:
         """The bounds of the search.
@@ -190,28 +198,28 @@ class CapacitySearch:
         return Search(start, most, lowest, self.order.precision, is_whole=not is_jobs)
 
     async def run(self, run: RunPlan) -> CapacityResult:
-        """Look until the knee is found, or a step is cut short.
+        """Look until the knee is found, or a step is stopped.
 
         Raises:
             InvalidInput: see `search`.
         """
         search = self.search()
         seeking, probes, steps = seek(search), list[Probe](), list[Step]()
-        gateway, ended, aborted = "", "", False
+        gateway, ended, ran = "", "", Ran(None)
         probe = next(seeking)
         while True:
             load, number = self._load(probe), len(steps) + 1
             self.display.begin_step(number, load)
-            outcome = await run(held_at(self.plan, load, self.order.step_s, number))
-            if outcome is None or _was_cut_short(outcome):
-                ended, aborted = "it was stopped", outcome is None
+            ran = await run(held_at(self.plan, load, self.order.step_s, number))
+            if ran.outcome is None or ran.is_stopped:
+                ended = "it was stopped"
                 break
-            gateway = outcome.gateway
-            step = self._step(number, load, outcome)
+            gateway = ran.outcome.gateway
+            step = self._step(number, load, ran.outcome)
             steps.append(step)
             probes.append(Probe(probe, step.outcome))
             self.display.end_step(step)
-            if outcome.report.count(Kind.STUCK) and not step.outcome.is_met:
+            if ran.outcome.report.count(Kind.STUCK):
                 ended = "jobs of the last step are still open: a backlog would be in the way of whatever comes next"
                 break
             try:
@@ -220,8 +228,9 @@ class CapacitySearch:
                 knee: Knee = end.value
                 spent = "" if knee.is_found or knee.under is None else f"no more than {search.probes} steps are made"
                 return CapacityResult(self.plan, self.order, gateway, knee, tuple(steps), spent)
-        knee, is_stopped = known(search, probes), ended == "it was stopped"
-        return CapacityResult(self.plan, self.order, gateway, knee, tuple(steps), ended, is_stopped, aborted)
+        is_aborted = ran.outcome is None
+        knee, is_stopped = known(search, probes), is_aborted or ran.is_stopped
+        return CapacityResult(self.plan, self.order, gateway, knee, tuple(steps), ended, is_stopped, is_aborted)
 
     def _load(self, probe: float) -> Load:
         if self.order.find is Find.NODES:
@@ -254,15 +263,10 @@ def probed(step: Step, order: CapacityOrder) -> float:
     return step.load.jobs_per_s if order.find is Find.JOBS else float(step.load.nodes)
 
 
-def _was_cut_short(outcome: LoadOutcome) -> bool:
-    times = outcome.times
-    return times.load_ended_at - times.begun_at < outcome.plan.duration_s - _CUT_SHORT_S
-
-
 def _broken(outcome: LoadOutcome, offered: float | None, accepted: float | None) -> list[str]:
     """Everything that keeps a load from being met, the plan's own thresholds before what always holds."""
     if outcome.verdict is Verdict.VOID:
-        return ["the generator was the bottleneck: " + reason for reason in (*outcome.health.reasons, *outcome.defects)]
+        return [*outcome.health.reasons, *outcome.defects]
     broken = [_missed(one) for one in outcome.outcomes if one.state is not State.PASSED]
     broken += [f"{finding.count} jobs {finding.kind.label}" for finding in outcome.report.broken]
     if offered and (accepted or 0.0) < _LEAST_DONE * offered:
@@ -317,13 +321,18 @@ class CapacityTest:
                     opened_gateway(self.plan, policy, self.redactor, self.display.say, tasks)
                 )
 
-                async def run(plan: Plan) -> LoadOutcome | None:
-                    scenario = Scenario(plan)
-                    planned = replace(self.plan, scenario=scenario, schedule=Schedule(scenario))
+                async def run(plan: Plan) -> Ran:
+                    scenario, orders = Scenario(plan), Orders(self.display)
                     test = LoadTest(
-                        planned, self.display, self.redactor, self.exit_code_at_third_signal, self.policy, gateway
+                        replace(self.plan, scenario=scenario, schedule=Schedule(scenario)),
+                        self.display,
+                        self.redactor,
+                        self.exit_code_at_third_signal,
+                        self.policy,
+                        gateway=gateway,
+                        orders=orders,
                     )
-                    return await test.run()
+                    return Ran(await test.run(), orders.is_stopped)
 
                 return await search.run(run)
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,10 +63,11 @@ class Compared:
     names: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
     warnings: tuple[str, ...]
-    answer: Answer = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "answer", overall(self.comparisons))
+    @property
+    def answer(self) -> Answer:
+        """All metrics together; see `node.loadtest.figures.compare.overall`."""
+        return overall(self.comparisons)
 
     def to_document(self) -> dict[str, Any]:
         """All of it for JSON: changes are relative to the baseline, times are seconds, what is unknown is null."""

@@ -7,6 +7,7 @@ from math import ceil
 from typing import Final
 
 from node.app.loadtest.assembly import LoadGateway
+from node.app.loadtest.probing import Prober
 from node.domain.errors import TransportError
 from node.domain.secret import Secret
 from node.loadtest.audit.gateway_word import Credit, GatewayWord
@@ -59,6 +60,9 @@ async def judge_run(record: ShardRecord, evidence: Evidence, policy: DriverPolic
     word = GatewayWord(record.book, evidence.audit)
     notes = [f"left out, since this gateway cannot be told to: {fault}" for fault in record.left_out]
     notes += await _ask(word, record, evidence, policy)
+    if record.nodes and not record.is_cut_short:
+        target = Target(evidence.developer, evidence.gateway.url, evidence.api_key)
+        await Prober(evidence.gateway, target).probe(word, record.nodes[0])
     health = record.health.verdict(HealthLimits(), record.figures.histograms[Measure.LATENESS])
     # Who was stopped, or too slow himself, cannot blame a gateway for what was not fetched from it.
     is_in_doubt = not record.is_settled and (record.is_cut_short or health.is_void)

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from node.cli.commands.capacity import capacity
 from node.cli.commands.compare import compare
+from node.cli.commands.shards import merge, shard
 from node.cli.failing import failures_told
 from node.cli.options import ConfigOption, ProfileOption, SetOption, StateDirOption, flags
 
@@ -36,6 +37,8 @@ app = typer.Typer(
 
 
 app.command()(capacity)
+app.command()(shard)
+app.command()(merge)
 app.command()(compare)
 
 
@@ -156,8 +159,9 @@ def run(
 ) -> None:
     """Load a gateway as a plan says, and judge it: by its thresholds, and by an audit of every job.
 
-    The first Ctrl+C ends the load and tells what there is, the second ends everything. Exit codes: 0 passed,
-    12 a threshold was missed, 13 the audit found something, 14 void, 15 stopped.
+    The first Ctrl+C ends the load and tells what there is, the second ends everything.
+
+    Exit codes: 0 passed, 12 a threshold was missed, 13 the audit found something, 14 void, 15 stopped.
     """
     from node.app.loadtest.plan import LoadTestOrder
     from node.cli.loadtest.page import page_options

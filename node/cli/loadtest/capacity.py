@@ -130,9 +130,13 @@ class StepLines:
 
     def end_step(self, step: Step) -> None:
         """See `CapacityDisplay.end_step`."""
-        style = "green" if step.outcome.is_met else "yellow" if step.outcome.is_void else "red"
         line = Text(step_cells(step))
-        line.append("met" if step.outcome.is_met else step.outcome.reason, style)
+        if step.outcome.is_met:
+            line.append("met", "green")
+        elif step.outcome.is_void:
+            line.append(f"void: {step.outcome.reason}", "yellow")
+        else:
+            line.append(step.outcome.reason, "red")
         self._console.print(line, soft_wrap=True)
 
     def leave(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Final
 
 from rich.console import Console
@@ -16,10 +17,14 @@ _EVERY: Final = 5
 
 
 class Lines:
-    """A `node.app.loadtest.load_test.LoadDisplay` of a line every five seconds, and one for each fault."""
+    """A `node.app.loadtest.load_test.LoadDisplay` of a line every five seconds, and one for each fault.
 
-    def __init__(self, console: Console) -> None:
+    ``now`` is in seconds of a steady clock.
+    """
+
+    def __init__(self, console: Console, now: Callable[[], float] = time.monotonic) -> None:
         self._console = console
+        self._now = now
         self._pace = Pace()
         self._ticks = 0
 
@@ -36,7 +41,7 @@ class Lines:
 
     def _tick(self, run: WatchedRun) -> None:
         told = len(self._pace.marks)
-        is_second = self._pace.take(run, time.monotonic(), time.time())
+        is_second = self._pace.take(run, self._now(), time.time())
         for at_s, text in self._pace.marks[told:]:
             self.say(f"{_at(at_s)}: {text}")
         self._ticks += is_second

@@ -49,7 +49,7 @@ class WithPage:
 
     async def begin(self, run: WatchedRun) -> None:
         """See `LoadDisplay.begin`."""
-        page = live_page(run, self._options.port, outcomes=lambda: run.outcomes)
+        page = live_page(run, self._options.port)
         self._url = await self._stack.enter_async_context(page)
         awaited = "" if self._options.autostart else "; the run begins when Start is pressed there, Ctrl+C ends it"
         self.say(f"Live page: {self._url}{awaited}.")

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -68,7 +68,7 @@ class LoadTestOptions:
     dashboard: bool = True
     page: PageOptions | None = None
     shards: Shards | None = None
-    reports: ReportOptions = ReportOptions()
+    reports: ReportOptions = field(default_factory=ReportOptions)
     baselines: tuple[Path, ...] = ()
     fail_on_worse: bool = False
 

@@ -1,13 +1,36 @@
-"""Load tests over several processes or machines: which ones are meant."""
+"""Load tests over several processes or machines, as a person asks for them."""
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Final
 
+from node.app.event_loop import new_event_loop
+from node.app.loadtest.plan import LoadTestOrder, plan_load_test
 from node.app.loadtest.shards import Shards
+from node.app.loadtest.shards_folder import FolderJudge, FolderShard, plan_of
+from node.app.telemetry import redactor_for
+from node.cli.exit_codes import ExitCode
+from node.cli.loadtest.reports import ReportOptions
+from node.cli.loadtest.run import EXIT_CODES
+from node.cli.loadtest.summary import summary
+from node.cli.output import OutputConsole, mask_output
+from node.cli.written_file import check_writable
 from node.domain.errors import InputFault, InvalidInput
+from node.domain.secret import Secret
+from node.loadtest.plan.scenario import Shard
+from node.loadtest.report.environment import environment
+from node.loadtest.shards.folder import ShardFolder
+from node.loadtest.shards.folder_link import FolderPolicy
 from node.loadtest.shards.processes import ProcessPool
 from node.loadtest.shards.ray_pool import LOCAL, RayPool
+from node.settings.load import load
 
 _CHILD: Final = "node.app.loadtest.shards_child"
 _PROGRAM: Final = "node.app.loadtest.shards_run:run_task"
@@ -15,7 +38,7 @@ _LOOP: Final = "node.app.event_loop:new_event_loop"
 
 
 def shards_of(processes: int, ray: str | None, shards: int | None, *, has_gateway: bool) -> Shards | None:
-    """What the options ask for; None for a run in this process alone.
+    """What the options of ``loadtest run`` ask for; None for a run in this process alone.
 
     Raises:
         InvalidInput: they do not go together.
@@ -29,7 +52,103 @@ def shards_of(processes: int, ray: str | None, shards: int | None, *, has_gatewa
     if ray != LOCAL and not has_gateway:
         problem = "other machines do not reach a sandbox gateway that listens on this one alone"
         raise _unfit("--ray", problem, "name the gateway with --gateway, or use --ray local")
-    return Shards(shards or 2, lambda _say: RayPool(ray, _PROGRAM, _LOOP))
+    return Shards(shards or 2, lambda _: RayPool(ray, _PROGRAM, _LOOP))
+
+
+@dataclass(frozen=True, slots=True)
+class ShardOptions:
+    """What was asked for on the command line of ``loadtest shard``."""
+
+    order: LoadTestOrder
+    flags: Mapping[str, object]
+    config_file: Path | None
+    profile: str | None
+    index: int
+    count: int
+    folder: Path
+    policy: FolderPolicy
+
+
+def run_folder_shard(options: ShardOptions) -> ExitCode:
+    """Carry out one shard, leave its record in the folder, and return the exit code that says so.
+
+    Raises:
+        NodeError: it could not be begun, or left no record; its subclasses say why.
+    """
+    cwd = Path.cwd()
+    loaded = load(
+        config_file=options.config_file, profile=options.profile, flags=options.flags, environ=os.environ, cwd=cwd
+    )
+    plan = plan_load_test(options.order, loaded, cwd)
+    if plan.uses_sandbox:
+        raise _unfit("--gateway", "shards on machines of their own need a gateway that all of them reach", "name it")
+    _check_key(options.order.api_key)
+    mask_output(redactor_for(plan.secrets()).redact)
+    console = OutputConsole(highlight=False)
+    say = partial(console.print, markup=False, soft_wrap=True)
+    folder = ShardFolder(cwd / options.folder)
+    folder.claim(options.index, options.count)
+    say(f"Shard {options.index} of {options.count}: waiting for the others.")
+    shard = FolderShard(plan, Shard(options.index, options.count), folder, options.policy, say, ExitCode.INTERRUPTED)
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        was_stopped = runner.run(shard.run())
+    say(f"The record of shard {options.index} is in {options.folder}.")
+    return ExitCode.STOPPED if was_stopped else ExitCode.OK
+
+
+@dataclass(frozen=True, slots=True)
+class MergeOptions:
+    """What was asked for on the command line of ``loadtest merge``."""
+
+    folder: Path
+    api_key: Secret
+    flags: Mapping[str, object]
+    config_file: Path | None
+    profile: str | None
+    document: Path | None
+    report: Path | None
+
+
+def merge_shards(options: MergeOptions) -> ExitCode:
+    """Judge the shards of a folder as one run, print what it came to, and return the exit code that says so.
+
+    Raises:
+        NodeError: they could not be judged; its subclasses say why.
+    """
+    cwd = Path.cwd()
+    check_writable(options.document, "--json")
+    _check_key(options.api_key)
+    gathered, facts = ShardFolder(cwd / options.folder).gathered()
+    loaded = load(
+        config_file=options.config_file,
+        profile=options.profile,
+        flags={**options.flags, "gateway.url": facts.gateway},
+        environ=os.environ,
+        cwd=cwd,
+    )
+    plan = plan_of(facts, loaded.settings, options.api_key)
+    redactor = redactor_for(plan.secrets())
+    mask_output(redactor.redact)
+    console = OutputConsole(highlight=False)
+    say = partial(console.print, markup=False, soft_wrap=True)
+    gateway = plan.settings.gateway
+    reports = ReportOptions(options.report).opened(ca_file=gateway.ca_file, trust_env=gateway.trust_env_proxies)
+    say(f"{len(gathered.records)} of {gathered.count} shards left a record.")
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        outcome = runner.run(FolderJudge(gathered, facts, plan, redactor, say).judge())
+    outcome = replace(outcome, environment=environment())
+    for part in summary(outcome):
+        console.print(part)
+    if options.document is not None:
+        options.document.write_text(json.dumps(outcome.to_document(), indent=1) + "\n", encoding="utf-8")
+    reports.deliver(outcome, redact=redactor.redact, say=say)
+    return EXIT_CODES[outcome.verdict]
+
+
+def _check_key(api_key: Secret) -> None:
+    if not api_key:
+        problem = "all shards submit, and their judge asks, with one developer's key"
+        raise _unfit("--api-key", problem, "give it, best by the variable LLM_NODE_API_KEY")
 
 
 def _unfit(option: str, problem: str, remedy: str) -> InvalidInput:

@@ -18,10 +18,14 @@ _MOST_COLUMNS: Final = 300
 
 
 class View:
-    """A `node.app.loadtest.load_test.LoadDisplay` on a terminal: figures once a second, below what was said."""
+    """A `node.app.loadtest.load_test.LoadDisplay` on a terminal: figures once a second, below what was said.
 
-    def __init__(self, console: Console) -> None:
+    ``now`` is in seconds of a steady clock.
+    """
+
+    def __init__(self, console: Console, now: Callable[[], float] = time.monotonic) -> None:
         self._console = console
+        self._now = now
         self._pace = Pace(_MOST_COLUMNS)
         self._live: Live | None = None
         self._size = console.size
@@ -52,7 +56,7 @@ class View:
         self._console.show_cursor(show=True)
 
     def _tick(self, run: WatchedRun) -> None:
-        self._pace.take(run, time.monotonic(), time.time())
+        self._pace.take(run, self._now(), time.time())
         self._draw(run)
 
     def _draw(self, run: WatchedRun) -> None:

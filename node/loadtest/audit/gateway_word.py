@@ -53,7 +53,9 @@ class GatewayWord:
     credited: int = 0
     """Credits that they show."""
     found: dict[Kind, list[JobId]] = field(default_factory=dict)
-    """What the ledger's rows show by themselves."""
+    """What the ledger's rows and probes show by themselves."""
+    probes: int = 0
+    """Things that a gateway must refuse, and was asked for."""
 
     @property
     def is_ledger_whole(self) -> bool:

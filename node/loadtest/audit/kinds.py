@@ -76,6 +76,13 @@ class Kind(Enum):
             "submitted, by so many."
         ),
     )
+    INTRUSION = (
+        "intrusion",
+        (
+            "Something was granted that must be refused: a request with a forged or an expired token, or one that ends "
+            "another node's session. Examples are such requests."
+        ),
+    )
 
     def __init__(self, label: str, meaning: str) -> None:
         self.label = label

@@ -121,6 +121,8 @@ class _Audit:
                 return jobs, self._knows_all_jobs
             case Kind.MISCOUNTED:
                 return seen["submitted"], self._word.job_count is not None and self._knows_all_jobs
+            case Kind.INTRUSION:
+                return self._word.probes, self._word.probes > 0
             case _:
                 return seen["claimed"], True
 

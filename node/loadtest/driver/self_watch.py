@@ -12,10 +12,10 @@ from node.ports.clock import Clock
 from node.runtime.signals import Signal
 
 LAG: Final = "lag"
-"""The name of the level that is the worst delay of the event loop since the last tick, in seconds."""
+"""The worst delay of the event loop since the last tick, in seconds: a maximum of the series."""
 
 CPU: Final = "cpu"
-"""The name of the level that is the CPU time of this process since the last tick, in cores."""
+"""The CPU time of this process since the last tick, in cores: a gauge of the series."""
 
 
 class SelfWatch:
@@ -68,11 +68,12 @@ class SelfWatch:
             if self.is_judging:
                 self._health.cpu(cpu)
             at, used_s = now, now_used_s
-            self._fold({LAG: self._lag_s, CPU: cpu})
+            self._fold({CPU: cpu}, {LAG: self._lag_s})
             self._lag_s = 0.0
             self._on_tick()
-        self._fold({})
+        self._fold({}, {})
 
-    def _fold(self, own: Mapping[str, float]) -> None:
-        self.levels = {**self._gauges(), **own}
-        self._recorder.tick(self.levels)
+    def _fold(self, own: Mapping[str, float], maxima: Mapping[str, float]) -> None:
+        gauges = {**self._gauges(), **own}
+        self.levels = {**gauges, **maxima}
+        self._recorder.tick(gauges, maxima)

@@ -3,7 +3,8 @@
 The search asks for probes and is told their outcomes; whoever runs it measures each in steady state. Probes are noisy:
 a failure that saturation does not explain is believed only when a repetition confirms it, and both ends of the last
 bracket are probed again before the knee is told. An overloaded gateway tells its own capacity by what it still
-gets done, so that the next probe is set just above that instead of in the middle.
+gets done, so that the next probe is set just above that instead of in the middle. A void probe tells nothing, and is
+made again; a load of which nothing else comes is as high as the generator gets.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from typing import Final
 
 _SATURATED: Final = 0.95
 """A probe that got less than this share of its load done has met a wall, not a spell of bad luck."""
+
+_VOIDS: Final = 3
+"""Void probes of a load after which it is given up, as long as no other one was made of it."""
 
 _SHORT: Final = 0.99
 """One that got less than this done tells where the wall is."""
@@ -85,19 +89,6 @@ class Knee:
         lowest = min((probe.load for probe in self.probes), default=None)
         return self.under is None and _is_void_alone(lowest, self.probes)
 
-    def rows(self) -> list[tuple[str, str, str, str]]:
-        """The knee as a table, by load: load, p99 in ms, done, verdict; each load once, as the search saw it last."""
-        latest = {probe.load: probe.outcome for probe in self.probes}
-        return [
-            (
-                f"{load:g}",
-                "–" if seen.p99_s is None else f"{seen.p99_s * 1e3:.1f}",
-                "–" if seen.done is None else f"{seen.done:.1f}",
-                "met" if seen.is_met else seen.reason or "not met",
-            )
-            for load, seen in sorted(latest.items())
-        ]
-
 
 def _is_void_alone(load: float | None, probes: Sequence[Probe]) -> bool:
     failed = [probe.outcome for probe in probes if probe.load == load and not probe.outcome.is_met]
@@ -116,7 +107,10 @@ class _Notes:
         return len(self.probes) >= self.search.probes
 
     def of(self, load: float) -> list[Outcome]:
-        return [probe.outcome for probe in self.probes if probe.load == load]
+        return [probe.outcome for probe in self.probes if probe.load == load and not probe.outcome.is_void]
+
+    def voids(self, load: float) -> list[Outcome]:
+        return [probe.outcome for probe in self.probes if probe.load == load and probe.outcome.is_void]
 
     def met_below(self, load: float) -> float:
         """The highest lower load that was met at least as often as not; 0 without one."""
@@ -170,11 +164,19 @@ def known(search: Search, probes: Sequence[Probe]) -> Knee:
     return Knee(under or None, None if over == inf else over, is_found=False, probes=tuple(probes))
 
 
+def _probe(notes: _Notes, load: float) -> Generator[float, Outcome, Outcome]:
+    """One more look at a load, and others as long as they are void."""
+    while True:
+        outcome = yield load
+        notes.probes.append(Probe(load, outcome))
+        if not outcome.is_void or len(notes.voids(load)) >= _VOIDS or notes.is_spent:
+            return outcome
+
+
 def _first_sight(notes: _Notes, load: float) -> Generator[float, Outcome, bool]:
     """Believe a success, and a failure that saturation explains; have any other one confirmed."""
-    outcome = yield load
-    notes.probes.append(Probe(load, outcome))
-    if outcome.is_met or _is_wall(load, outcome, _SATURATED):
+    outcome = yield from _probe(notes, load)
+    if outcome.is_met or outcome.is_void or _is_wall(load, outcome, _SATURATED):
         return outcome.is_met
     return (yield from _majority(notes, load))
 
@@ -184,10 +186,9 @@ def _majority(notes: _Notes, load: float) -> Generator[float, Outcome, bool]:
     while True:
         seen = notes.of(load)
         met = sum(outcome.is_met for outcome in seen)
-        if met > 1 or len(seen) - met > 1 or notes.is_spent:
+        if met > 1 or len(seen) - met > 1 or notes.is_spent or len(notes.voids(load)) >= _VOIDS:
             return _is_mostly_met(seen)
-        outcome = yield load
-        notes.probes.append(Probe(load, outcome))
+        yield from _probe(notes, load)
 
 
 def _doubted(notes: _Notes, load: float) -> Generator[float, Outcome, bool]:
@@ -195,8 +196,7 @@ def _doubted(notes: _Notes, load: float) -> Generator[float, Outcome, bool]:
     if any(_is_wall(load, outcome, _SATURATED) for outcome in notes.of(load)) or notes.is_spent:
         return False
     while True:
-        outcome = yield load
-        notes.probes.append(Probe(load, outcome))
+        outcome = yield from _probe(notes, load)
         if not outcome.is_met or notes.is_spent:
             return False
         if _is_mostly_met(notes.of(load)):
@@ -223,6 +223,7 @@ def _is_wall(load: float, outcome: Outcome, share: float) -> bool:
 
 
 def _is_mostly_met(seen: Sequence[Outcome]) -> bool:
+    """Of what was seen, void probes apart; of a load that was void each time nothing was."""
     return 2 * sum(outcome.is_met for outcome in seen) >= max(1, len(seen))
 
 
@@ -234,10 +235,3 @@ def _is_narrow(search: Search, under: float, over: float) -> bool:
 
 def _rounded(search: Search, load: float) -> float:
     return float(max(1, round(load))) if search.is_whole else float(f"{load:.5g}")
-
-
-def table(rows: Sequence[Sequence[str]], head: Sequence[str] = ("load", "p99 ms", "done", "verdict")) -> str:
-    """Rows as lines of plain text, columns aligned."""
-    lines = [head, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)

@@ -130,8 +130,10 @@ class Recorder:
         """Something to show on the time axis happens now."""
         self.figures.series.mark(Mark(self._now(), text))
 
-    def tick(self, gauges: Mapping[str, float] = _NONE) -> None:
-        """Fold what was recorded since the last tick into the figures; ``gauges`` are levels as of now.
+    def tick(self, gauges: Mapping[str, float] = _NONE, maxima: Mapping[str, float] = _NONE) -> None:
+        """Fold what was recorded since the last tick into the figures.
+
+        ``gauges`` are levels as of now, ``maxima`` the highest that was found since the last tick.
 
         To be called once a second, and at the end. It takes about a millisecond for a thousand different values.
         """
@@ -152,6 +154,8 @@ class Recorder:
             series.gauge(f"nodes.{state}", at, nodes)
         for name, level in gauges.items():
             series.gauge(name, at, level)
+        for name, highest in maxima.items():
+            series.maximum(name, at, highest)
 
     def _add(self, name: str, at: float, times: int) -> None:
         self.figures.counts[name] += times

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import ceil
 from typing import Final
 
@@ -14,7 +14,6 @@ from node.loadtest.live.trail import Trail
 from node.loadtest.live.watched import WatchedRun
 from node.loadtest.plan.faults import end_s
 from node.loadtest.plan.model import Plan
-from node.loadtest.thresholds.threshold import Outcome
 
 WINDOW_S: Final = 10
 """Percentiles that are told as of now are of so many seconds."""
@@ -38,7 +37,7 @@ def plan_document(plan: Plan, gateway: str, run_id: str) -> dict[str, object]:
     }
 
 
-def state_document(run: WatchedRun, trail: Trail, outcomes: Sequence[Outcome]) -> dict[str, object]:
+def state_document(run: WatchedRun, trail: Trail) -> dict[str, object]:
     """Counts are from the beginning, rates a second, times in seconds, ``begun_at`` is Unix time.
 
     Rates are of the last second, percentiles of the last `WINDOW_S`; both are of the whole load when it is over.
@@ -68,21 +67,24 @@ def state_document(run: WatchedRun, trail: Trail, outcomes: Sequence[Outcome]) -
         "cpu": round(standing.cpu, 4),
         "errors": sum(count for _, count in figures.errors.most_common()),
         "verdict": None if run.verdict is None else run.verdict.value,
-        "outcomes": [{"text": str(one), "state": one.state.value} for one in outcomes],
+        "outcomes": [{"text": str(one), "state": one.state.value} for one in run.outcomes],
     }
 
 
 def recent_p99_s(series: Series) -> Mapping[str, float | None]:
     """The 99th percentiles of the last `WINDOW_S`; None where nothing was measured in them."""
-    cells = ceil(WINDOW_S / series.resolution_s)
-    recent = {
-        name: Slice.joined([one for one in series.slices(measure)[-cells:] if one is not None])
-        for name, measure in _TOLD.items()
-    }
-    return {name: joined.percentile_s(99) for name, joined in recent.items()}
+    return _p99_s(series, ceil(WINDOW_S / series.resolution_s))
 
 
 def whole_p99_s(figures: Figures) -> Mapping[str, float | None]:
-    """The 99th percentiles of the whole run."""
+    """The 99th percentiles of the whole run, to two digits where its histograms are other processes'."""
+    found = dict(_p99_s(figures.series, len(figures.series.span)))
     of = {name: figures.histograms[measure] for name, measure in _TOLD.items()}
-    return {name: histogram.percentiles_s(99)[0] if histogram.count else None for name, histogram in of.items()}
+    return found | {name: histogram.percentiles_s(99)[0] for name, histogram in of.items() if histogram.count}
+
+
+def _p99_s(series: Series, cells: int) -> Mapping[str, float | None]:
+    slices = {name: series.slices(measure)[-cells:] for name, measure in _TOLD.items()}
+    return {
+        name: Slice.joined([one for one in known if one is not None]).percentile_s(99) for name, known in slices.items()
+    }

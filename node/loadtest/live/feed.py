@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -14,7 +14,6 @@ from node.loadtest.live.document import plan_document, state_document
 from node.loadtest.live.tracks import Latencies, Place, Track, measured_rows, standing_rows
 from node.loadtest.live.trail import Trail
 from node.loadtest.live.watched import WatchedRun
-from node.loadtest.thresholds.threshold import Outcome
 from node.runtime.signals import Bell
 
 MAX_READERS: Final = 16
@@ -30,16 +29,12 @@ class Feed:
     """Follows a run for its readers. Nothing is worked out while nobody reads.
 
     A reader has no queue: it is told how the run stands when it has taken what it was told before. ``now`` gives Unix
-    seconds that no step moves, ``outcomes`` what came of the thresholds, empty while that is not known. By ``run_id`` a
-    page knows that another run is told of.
+    seconds that no step moves. By ``run_id`` a page knows that another run is told of.
     """
 
-    def __init__(
-        self, run: WatchedRun, run_id: str, now: Callable[[], float], outcomes: Callable[[], Sequence[Outcome]] = tuple
-    ) -> None:
+    def __init__(self, run: WatchedRun, run_id: str, now: Callable[[], float]) -> None:
         self._run = run
         self._run_id = run_id
-        self._outcomes = outcomes
         self._trail = Trail(now)
         self._tracks = (
             Track("measured", lambda: run.figures.series, measured_rows(Latencies())),
@@ -69,11 +64,10 @@ class Feed:
 
     def state(self) -> bytes:
         """How the run stands, as JSON."""
-        run, outcomes = self._run, self._outcomes()
-        version = (self._ticks, run.standing, run.verdict, outcomes)
+        run = self._run
+        version = (self._ticks, run.standing, run.verdict)
         if self._state is None or self._state[0] != version:
-            document = state_document(run, self._trail, outcomes)
-            self._state = (version, to_json(document, inf_nan_mode="null"))
+            self._state = (version, to_json(state_document(run, self._trail), inf_nan_mode="null"))
         return self._state[1]
 
     async def events(self) -> AsyncIterator[bytes]:

@@ -15,7 +15,7 @@ from starlette.datastructures import Headers
 
 from node.domain.secret import Secret
 
-TOKEN_HEADER: Final = "x-run-token"
+ORDER_HEADER: Final = "x-run-token"
 
 _NAMES: Final = {"127.0.0.1", "localhost", "::1"}
 _OWN_SITES: Final = {"same-origin", "none"}
@@ -25,9 +25,9 @@ def is_of_this_machine(headers: Headers) -> bool:
     """Whether the request was meant for this machine by a name that nobody can give to another; the port is any."""
     try:
         place = urlsplit(f"//{headers.get('host', '')}")
-        return place.hostname in _NAMES and place.username is None
     except ValueError:
         return False
+    return place.hostname in _NAMES and place.username is None
 
 
 def is_of_own_page(headers: Headers) -> bool:
@@ -40,5 +40,5 @@ def is_of_own_page(headers: Headers) -> bool:
 
 def may_order(headers: Headers, token: Secret) -> bool:
     """Whether the request may steer the run."""
-    given = headers.get(TOKEN_HEADER, "").encode("latin-1")
+    given = headers.get(ORDER_HEADER, "").encode("latin-1")
     return is_of_own_page(headers) and hmac.compare_digest(given, token.reveal().encode())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias, cast
 
@@ -20,6 +22,9 @@ from node.loadtest.live.watched import WatchedRun
 
 _Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 
+_FRESH_S: Final = 0.9
+"""How long metrics are told again as they were: writing them takes milliseconds of the loop's time."""
+
 _HEADERS: Final = {
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
@@ -32,8 +37,7 @@ _HEADERS: Final = {
 class LiveRoutes:
     """The routes over one run.
 
-    - ``GET /``: the page. ``GET /state``: how the run stands, as JSON. ``GET /metrics``: Prometheus' text format,
-      where ``metrics`` gives it.
+    - ``GET /``: the page. ``GET /state``: how the run stands, as JSON. ``GET /metrics``: Prometheus' text format.
     - ``GET /events``: see `Feed.events`; 503 when there are readers enough.
     - ``POST /start``, ``/pause``, ``/resume``, ``/stop`` with ``X-Run-Token``: the order is given, and the state
       after it told; 403 with another token or none, or from another site's page.
@@ -47,13 +51,15 @@ class LiveRoutes:
         feed: Feed,
         page: LivePage,
         token: Secret,
-        metrics: Callable[[WatchedRun], bytes] | None = None,
+        metrics: Callable[[WatchedRun], bytes],
     ) -> None:
         self._run = run
         self._feed = feed
         self._page = page
         self._token = token
         self._metrics = metrics
+        self._metrics_told = b""
+        self._metrics_at = -math.inf
 
     def app(self) -> Starlette:
         """The application."""
@@ -92,9 +98,10 @@ class LiveRoutes:
 
     async def _exposition(self, request: Request) -> Response:
         _refuse_other_sites(request)
-        if self._metrics is None:
-            raise HTTPException(404)
-        return Response(self._metrics(self._run), headers={**_HEADERS, "content-type": CONTENT_TYPE_LATEST})
+        now = asyncio.get_running_loop().time()
+        if now - self._metrics_at >= _FRESH_S:
+            self._metrics_told, self._metrics_at = self._metrics(self._run), now
+        return Response(self._metrics_told, headers={**_HEADERS, "content-type": CONTENT_TYPE_LATEST})
 
     def _ordering(self, order: Callable[[], None]) -> _Handler:
         async def obey(request: Request) -> Response:

@@ -15,7 +15,7 @@ PERCENTS: Final = (50.0, 95.0, 99.0)
 CELLS: Final = 64
 """The most cells of a block."""
 
-TAIL: Final = 3
+TAIL: Final = 5
 """Cells at the end that may still change, and are sent again."""
 
 RATES: Final = (Count.OFFERED, Count.SUBMITTED, Count.CLAIMED, Count.ACCEPTED)

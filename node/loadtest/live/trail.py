@@ -31,6 +31,7 @@ class Trail:
         self._now = now
         self._noted: tuple[float, tuple[int, ...]] | None = None
         self._states: dict[str, None] = {}
+        self._is_loaded = False
 
     def note(self, standing: Standing) -> None:
         """Take a standing, as of now; one before the start or after the end leaves no trace."""
@@ -39,8 +40,9 @@ class Trail:
         now = self._now()
         if self.begun_at is None:
             self.begun_at = now - standing.elapsed_s
-        if standing.phase is Phase.LOAD:
+        if not self._is_loaded:
             self.load_s = min(max(0.0, standing.elapsed_s), standing.duration_s)
+            self._is_loaded = standing.phase is not Phase.LOAD
         counts = (standing.offered, standing.submitted, standing.accepted)
         before, past = self._noted or (now - max(1.0, standing.elapsed_s), (0,) * len(counts))
         # A change of phase is told between two seconds: it stands for too short a time to be a second's.
@@ -48,7 +50,8 @@ class Trail:
             return
         self._noted = (now, counts)
         self.rates = {
-            name: (count - earlier) / (now - before) for name, count, earlier in zip(_COUNTED, counts, past, strict=True)
+            name: (count - earlier) / (now - before)
+            for name, count, earlier in zip(_COUNTED, counts, past, strict=True)
         }
         self._draw(now - min(1.0, now - before) / 2, standing)
 

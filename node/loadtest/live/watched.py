@@ -66,7 +66,7 @@ class WatchedRun(Protocol):
         """What was measured up to the last second, with faults, pauses and their ends as marks of its series.
 
         Gauges of the series, beside ``nodes.<life>``: ``nodes.planned``, ``in_flight``, ``queued``, ``working``,
-        ``outbox``, ``lag`` (in seconds) and ``cpu`` (in cores), with the meanings that `Standing` gives them.
+        ``outbox`` and ``cpu`` (in cores), with the meanings that `Standing` gives them; ``lag`` (in seconds) is a maximum.
         """
         ...
 

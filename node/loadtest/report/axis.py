@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+_LEAST: Final = 1e-12
+"""What is less is nothing."""
 _STEPS: Final = (1.0, 2.0, 5.0, 10.0)
 _TIME_STEPS_S: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
 
@@ -62,7 +64,9 @@ class Logarithmic:
 
 def from_zero(values: Iterable[float], most_ticks: int = 5) -> Linear:
     """An axis from 0 to a round number that is no less than any value."""
-    highest = max(_finite(values), default=0.0) or 1.0
+    highest = max(_finite(values), default=0.0)
+    if highest < _LEAST:
+        highest = 1.0
     step = _round_up(highest / most_ticks)
     return Linear(0.0, step * math.ceil(highest / step - 1e-9), step)
 

@@ -185,7 +185,7 @@ def _failures(series: Series) -> TimeChart | None:
 def _lag(series: Series) -> TimeChart | None:
     curves = [
         Curve("polls", series.percentiles(Measure.LATENESS, 99.0), 1),
-        Curve("event loop, at worst", series.levels(LAG), 2),
+        Curve("event loop, at worst", series.maxima(LAG), 2),
     ]
     return _logarithmic("The generator's lag over time", [curve for curve in curves if _is_any(curve.row)])
 

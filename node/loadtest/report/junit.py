@@ -20,6 +20,7 @@ from node.loadtest.report.markup import plain
 from node.loadtest.report.wording import iso_text, kind_name, verdict_sentence, why_unknown
 from node.loadtest.thresholds.threshold import Outcome, State
 
+_MOST_IDS: Final = 20
 _SUITES: Final = "loadtest"
 _UNJUDGED: Final = {
     Verdict.VOID: "void: the generator was the bottleneck",
@@ -83,7 +84,9 @@ def _kind(finding: Finding, outcome: LoadOutcome) -> _Case:
         return _Case(name)
     if outcome.verdict is Verdict.STOPPED and finding.kind is Kind.STUCK:
         return _Case(name, "skipped", f"{finding.count} were open when the run was stopped, which accuses nobody")
-    text = "\n".join([finding.kind.meaning, "", *finding.examples])
+    left = finding.count - _MOST_IDS
+    more = [f"and {left} more"] if left > 0 else []
+    text = "\n".join([finding.kind.meaning, "", *finding.examples[:_MOST_IDS], *more])
     return _Case(name, "failure", f"{finding.count} {name}", text)
 
 

@@ -10,7 +10,11 @@ import re
 from collections.abc import Iterable
 from typing import Final, TypeAlias
 
-_NO_TEXT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_NO_TEXT: Final = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff"
+    # They would have the text after them read backwards.
+    "\u202a-\u202e\u2066-\u2069]"
+)
 _VOID: Final = frozenset({"meta", "br", "hr", "col"})
 
 
@@ -28,7 +32,7 @@ Attribute: TypeAlias = str | int | float | bool | None
 
 
 def plain(text: str) -> str:
-    """The text without characters that neither HTML nor XML may hold, each replaced by U+FFFD."""
+    """The text without characters that HTML or XML may not hold, or that turn the text around, each as U+FFFD."""
     return _NO_TEXT.sub("\ufffd", text)
 
 

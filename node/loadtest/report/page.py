@@ -16,6 +16,7 @@ from node.loadtest.plan.model import Engine, Plan
 from node.loadtest.plan.population import Population
 from node.loadtest.plan.quantities import duration_text, rate_text
 from node.loadtest.report.charts import charts, key_to_moments
+from node.loadtest.report.comparison_table import comparison_table
 from node.loadtest.report.markup import Child, Markup, joined, tag
 from node.loadtest.report.percentile_chart import percentile_chart
 from node.loadtest.report.style import CSS
@@ -118,6 +119,8 @@ def _sections(outcome: LoadOutcome) -> Iterator[Markup]:
     notes = [*outcome.notes, *outcome.report.notes, *(f"a defect of this program: {one}" for one in outcome.defects)]
     if notes:
         yield _section("Notes", tag("ul", (tag("li", note) for note in notes)))
+    if outcome.comparison is not None:
+        yield _section("Against earlier runs", comparison_table(outcome.comparison))
     if outcome.figures.series.span:
         yield _charts(outcome)
     yield _section("Latency", _latency_words(outcome), latency_table(outcome.histograms), _percentiles(outcome))

@@ -30,7 +30,7 @@ def percentile_chart(named: Mapping[str, Histogram]) -> Markup | None:
     nines = max(1, min(6, math.ceil(math.log10(max(histogram.count for histogram in held.values())))))
     lines = {name: _points(histogram) for name, histogram in held.items()}
     axis = powers_of_ten((seconds for points in lines.values() for _, seconds in points), _LEAST_S)
-    shares = [share for share in _SHARES if _place(float(share) / 100) <= nines]
+    shares = [share for share in _SHARES if _place(float(share) / 100) <= nines + 1e-9]
     plot = tag(
         "svg",
         tag("title", "Latency by percentile"),

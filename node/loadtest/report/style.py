@@ -51,8 +51,8 @@ dt { color: var(--dim); }
 dd { margin: 0; min-width: 0; }
 ul { margin: 0; padding-left: 1.2em; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(128px, 1fr)); gap: 10px; padding: 0; margin: 16px 0 0; list-style: none; }
-.tiles li { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; padding: 10px 14px; }
-.tiles b { display: block; font-size: 1.35rem; line-height: 1.25; font-variant-numeric: tabular-nums; }
+.tiles li { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; padding: 10px 12px; }
+.tiles b { display: block; font-size: 1.25rem; line-height: 1.25; font-variant-numeric: tabular-nums; }
 .tiles span { color: var(--dim); font-size: .84rem; }
 table { width: 100%; border-collapse: collapse; font-size: .92rem; }
 th, td { text-align: left; vertical-align: top; padding: 5px 14px 5px 0; border-bottom: 1px solid var(--rule); }

@@ -24,6 +24,8 @@ _BELOW: Final = 20
 _ABOVE: Final = 14
 _CLOSE: Final = 0.035
 """What two moments must be apart, as a share of the width, to have a number each."""
+_CHAR: Final = 0.022
+"""A character of such a number, as a share of the width where that is small."""
 _MOST_HITS: Final = 180
 """Columns that tell their figures when pointed at."""
 
@@ -209,23 +211,27 @@ def _times(time: Axis) -> Iterator[Markup]:
 
 
 def _moments(timeline: Timeline, time: Axis) -> Iterator[Markup]:
-    """A line for each; those that lie too close together for a number each share one."""
+    """A line for each; those that lie too close together share one, and it has its number where there is room."""
     groups: list[list[Moment]] = []
     for moment in timeline.moments:
         if groups and time.place(moment.at_s) - time.place(groups[-1][0].at_s) < _CLOSE:
             groups[-1].append(moment)
         else:
             groups.append([moment])
+    free = 0.0
     for group in groups:
         numbers = [moment.number for moment in group]
         shown = str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]}–{numbers[-1]}"
-        x = _share(time.place(group[0].at_s))
+        place = time.place(group[0].at_s)
+        half = len(shown) * _CHAR / 2
+        is_room, x = place - half >= free or place == 0.0, _share(place)
+        free = max(free, place + half) if is_room else free
         told = [f"{moment.number}, at {duration_text(round(moment.at_s, 1))}: {moment.text}" for moment in group]
         yield tag(
             "g",
             tag("title", "\n".join(told)),
             tag("line", x1=x, x2=x, y1=_ABOVE, y2=_ABOVE + HEIGHT),
-            tag("text", shown, x=x, y=_ABOVE - 3),
+            tag("text", shown, x=x, y=_ABOVE - 3) if is_room else None,
             class_="moment end" if all(moment.is_end for moment in group) else "moment",
         )
 

@@ -28,7 +28,9 @@ _UNTOLD: Final = "the gateway did not tell which jobs have a result, or nodes ha
 _OTHERS: Final = "others may use the gateway too, or a part of the generator was lost"
 _UNSEEN: Final = "no stored result could be compared with what nodes sent"
 _NO_CREDITS: Final = "the gateway does not tell what nodes were credited with"
+_UNASKED: Final = "the gateway was not asked, or did not tell"
 _WHY_UNKNOWN: Final = {
+    **dict.fromkeys((Kind.LOST, Kind.ORPHANED, Kind.LEAKED_LEASE, Kind.STUCK), _UNTOLD),
     Kind.DOUBLE_CREDITED: _NO_CREDITS,
     Kind.UNCREDITED: _NO_CREDITS,
     Kind.MISCREDITED: "only a ledger tells which job was credited to whom, and the gateway showed none",
@@ -45,7 +47,7 @@ def why_unknown(finding: Finding, outcome: LoadOutcome) -> str:
     """Why a kind could not be told, as a part of a sentence."""
     if finding.kind in _OF_LEASES and outcome.values.get("lease") is None:
         return _NO_LEASE
-    return _WHY_UNKNOWN.get(finding.kind, _UNTOLD)
+    return _WHY_UNKNOWN.get(finding.kind, _UNASKED)
 
 
 def kind_name(kind: Kind) -> str:

@@ -23,6 +23,7 @@ from node.loadtest.shards.news import once
 _PHASES: Final = (Measure.CLAIM, Measure.JOB, Measure.REDELIVERY)
 """What begins in one process and may end in another, so that none of them has timed all of it."""
 
+
 @dataclass(frozen=True, slots=True)
 class LostShard:
     """A shard whose record never came.

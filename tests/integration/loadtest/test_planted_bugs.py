@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, get_args
 
 import pytest
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -43,6 +44,8 @@ NAMED: dict[str, tuple[set[Kind], set[Kind]]] = {
     "swap-result=0.05": ({Kind.ALTERED}, {Kind.ALTERED}),
     "corrupt-result=0.05": ({Kind.ALTERED}, {Kind.ALTERED}),
     "forget-node": ({Kind.STUCK}, {Kind.STUCK}),
+    "accept-unclaimed": ({Kind.UNCLAIMED_ANSWER}, {Kind.UNCLAIMED_ANSWER}),
+    "stale-token": ({Kind.INTRUSION}, set()),
 }
 """What names each of the sandbox's bugs in a smoke test: by the ledger, and by public endpoints alone."""
 
@@ -54,9 +57,6 @@ BESIDE = {
     "double-accept": {Kind.DOUBLE_CREDITED},
 }
 """What a bug brings with it."""
-
-NOT_AUDITED: set[BugKind] = {"stale-token", "accept-unclaimed"}
-"""Nothing happens to a job by these."""
 
 
 def smoke(*bugs: str, has_control: bool = True, seed: int = 1) -> LoadOutcome:
@@ -74,8 +74,9 @@ def smoke(*bugs: str, has_control: bool = True, seed: int = 1) -> LoadOutcome:
 
 
 def test_every_bug_is_here_and_on_the_page() -> None:
-    assert {bug.partition("=")[0] for bug in NAMED} | NOT_AUDITED == set(get_args(BugKind))
-    told = re.findall(r"^\| `([a-z-]+)` \| ([^|]+) \| ([^|]+) \|$", PAGE, re.MULTILINE)
+    assert {bug.partition("=")[0] for bug in NAMED} == set(get_args(BugKind))
+    section = PAGE.partition("### Bugs that can be planted")[2].partition("\n## ")[0]
+    told = re.findall(r"^\| `([a-z-]+)` \| ([^|]+) \| ([^|]+) \|$", section, re.MULTILINE)
     assert {bug for bug, *_ in told} == set(get_args(BugKind))
     cells = {bug: [set(re.findall(r"[a-z]+(?:_[a-z]+)?", cell)) & LABELS for cell in both] for bug, *both in told}
     for bug, both in NAMED.items():
@@ -89,7 +90,7 @@ def test_a_bug_is_named_as_what_it_is(bug: str, has_control: bool) -> None:
     outcome = smoke(bug, has_control=has_control)
     named = NAMED[bug][not has_control]
     found = {finding.kind for finding in outcome.report.broken}
-    assert outcome.verdict is Verdict.BROKEN
+    assert outcome.verdict is (Verdict.BROKEN if named else Verdict.PASSED)
     assert named <= found <= named | BESIDE.get(bug, set())
     assert all(finding.examples for finding in outcome.report.broken)
 
@@ -99,6 +100,7 @@ def test_a_bug_is_named_as_what_it_is(bug: str, has_control: bool) -> None:
 def test_a_good_gateway_is_never_accused(seed: int, has_control: bool) -> None:
     outcome = smoke(has_control=has_control, seed=seed)
     assert outcome.report.broken == ()
+    assert outcome.report.of(Kind.INTRUSION).judged == (3 if has_control else 2)
     assert outcome.verdict is Verdict.PASSED, [str(one) for one in outcome.outcomes]
 
 
@@ -111,8 +113,10 @@ async def test_tokens_that_count_after_their_end_show_in_what_is_never_renewed()
     async with world(text, "stale-token") as it:
         bad = await it.outcome()
     assert bad.histograms[Measure.RENEWAL].count == 0
-    assert bad.verdict is Verdict.FAILED
     assert "max.renewed not known" in str(bad.outcomes[0])
+    assert [(finding.kind, finding.examples) for finding in bad.report.broken] == [
+        (Kind.INTRUSION, ("an expired token",))
+    ]
 
 
 Change: TypeAlias = Callable[[str, int, Any], tuple[int, Any]]
@@ -240,4 +244,55 @@ async def test_who_stands_before_a_gateway_and_changes_nothing_is_not_accused() 
     async with world(plan_text(), around_app=lambda app: Tampered(app, honest, "")) as it:
         outcome = await it.outcome()
     assert outcome.report.broken == ()
+    assert outcome.verdict is Verdict.PASSED
+
+
+class Trusting:
+    """Stands before a gateway and lets each node be who it says that it is, whatever its token."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._tokens: dict[str, str] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        body = await request.body()
+        node = str(json.loads(body).get("node_url", "")) if body else ""
+        if token := self._tokens.get(node):
+            kept = [pair for pair in scope["headers"] if pair[0] != b"authorization"]
+            scope = {**scope, "headers": [*kept, (b"authorization", f"Bearer {token}".encode())]}
+        heard = bytearray()
+
+        async def repeat() -> MutableMapping[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def listen(message: MutableMapping[str, Any]) -> None:
+            heard.extend(message.get("body", b""))
+            await send(message)
+
+        await self._app(scope, repeat, listen)
+        if scope["path"] == "/worker/register_node":
+            self._tokens[node] = json.loads(bytes(heard))["access_token"]
+
+
+@in_virtual_time
+async def test_a_gateway_that_asks_nobody_who_he_is_is_found_out() -> None:
+    async with world(plan_text(), around_app=Trusting) as it:
+        outcome = await it.outcome()
+    (finding,) = outcome.report.broken
+    assert finding.kind is Kind.INTRUSION
+    assert set(finding.examples) == {"a forged token", "another node's token"}
+    assert outcome.verdict is Verdict.BROKEN
+
+
+@in_virtual_time
+async def test_what_a_gateway_does_not_let_anybody_try_is_unknown() -> None:
+    def closed(path: str, status: int, content: Any) -> tuple[int, Any]:
+        is_last = path == "/worker/register_node" and next(asked) >= 10
+        return (403, {"detail": "not on the list"}) if is_last else (status, content)
+
+    asked = iter(range(10**6))
+    async with world(plan_text(), around_app=lambda app: Tampered(app, closed, "")) as it:
+        outcome = await it.outcome()
+    assert outcome.report.count(Kind.INTRUSION) is None
     assert outcome.verdict is Verdict.PASSED

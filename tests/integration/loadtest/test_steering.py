@@ -61,7 +61,7 @@ async def test_a_paused_plan_goes_on_where_it_stood() -> None:
     held = [one for one in standings if one.is_paused]
     assert len(held) >= 9
     assert [one.elapsed_s for one in held] == pytest.approx([4.05] * len(held))
-    assert {one.offered for one in held[1:]} == {31}
+    assert {one.offered for one in held[1:]} == {30}
     # Nodes go on with what they have.
     assert held[-1].accepted == held[-1].submitted
     assert held[-1].states == {"idle": 10}
@@ -180,7 +180,8 @@ async def test_what_is_seen_adds_up() -> None:
     assert standings[-1].phase is Phase.OVER
     assert [one.phase for one in standings][::-1].index(Phase.LEAVING) < 10
     series = it.run.figures.series
-    assert {"queued", "working", "in_flight", "outbox", "lag", "cpu", "nodes.planned"} <= set(series.names)
+    assert {"queued", "working", "in_flight", "outbox", "cpu", "nodes.planned"} <= set(series.names)
+    assert any(lag is not None for lag in series.maxima("lag"))
 
 
 @in_virtual_time

@@ -10,10 +10,13 @@ function faded(color) {
   return `${color}8c`;
 }
 
+/** Steps between the lines of an axis of what is counted. */
+const WHOLE = [0, 1, 2, 3, 4, 5, 6].flatMap((power) => [1, 2, 5].map((digit) => digit * 10 ** power));
+
 /**
  * One chart of a run. `kind` says what it shows:
  * - `track`: whose cells; `lines()`: the lines as {row, label, color, dash, axis, fill};
- * - `axes`: for each scale how its figures are written; `log()`: whether the scale is logarithmic;
+ * - `axes`: for each scale how its figures are `written`, and what it shows at least, its `floor`; `log()`: whether the scale is logarithmic;
  * - `isStacked`: whether lines stand on one another; those with `isApart` do not.
  */
 class Chart {
@@ -113,12 +116,13 @@ class Chart {
     const look = { stroke: text, font: "11px system-ui, sans-serif", ticks: { show: false }, grid: { stroke: grid, width: 1 } };
     const clocks = (plot, splits, _axis, _space, step) =>
       splits.map((at) => (plot.data[0].length ? wording.clock(at, step < 60) : ""));
-    const sides = Object.entries(this.kind.axes).map(([scale, { written }], index) => ({
+    const sides = Object.entries(this.kind.axes).map(([scale, { written, isWhole }], index) => ({
       ...look,
       scale,
       side: index ? 1 : 3,
       size: 52,
       grid: index ? { show: false } : look.grid,
+      ...(isWhole ? { incrs: WHOLE } : {}),
       values: (_plot, splits) => splits.map((value) => (!isLog || isNamed(value, splits) ? written(value) : "")),
     }));
     return [{ ...look, size: 30, space: 64, values: clocks }, ...sides];

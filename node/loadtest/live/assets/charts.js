@@ -65,13 +65,13 @@ function chartKinds(step, log) {
     },
     states: {
       track: "standing",
-      axes: { y: { written: wording.count, floor: 1 } },
+      axes: { y: { written: wording.count, floor: 1, isWhole: true } },
       isStacked: true,
       lines: stateLines,
     },
     queue: {
       track: "standing",
-      axes: { y: { written: wording.count, floor: 1 } },
+      axes: { y: { written: wording.count, floor: 1, isWhole: true } },
       lines: () => [
         { row: "queued", label: "queued", color: "orange" },
         { row: "working", label: "worked on", color: "green" },

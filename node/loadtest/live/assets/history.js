@@ -1,6 +1,6 @@
 "use strict";
 
-/** A series that is sent in blocks: the cells' times, and a row of figures a name. */
+/** A series that is sent in blocks: the middles of the cells in time, and a row of figures a name. */
 class Track {
   constructor() {
     this.clear();
@@ -24,7 +24,7 @@ class Track {
     const cells = Math.max(0, ...Object.values(rows).map((row) => row.length));
     this.times.length = place;
     for (let cell = 0; cell < cells; cell += 1) {
-      this.times.push(at + cell * step);
+      this.times.push(at + (cell + 0.5) * step);
     }
     for (const name of Object.keys(rows)) {
       if (!this.rows.has(name)) {
@@ -70,7 +70,7 @@ class RunHistory {
       return [0, 10];
     }
     const from = Math.min(...tracks.map((track) => track.first));
-    const to = Math.max(...tracks.map((track) => track.times[track.times.length - 1]));
+    const to = Math.max(...tracks.map((track) => track.first + track.step * track.times.length));
     return [from, Math.max(to, from + 10)];
   }
 }

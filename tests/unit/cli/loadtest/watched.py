@@ -67,7 +67,12 @@ class Shown:
 
     def on_tick(self, hear: Callable[[], object]) -> Callable[[], None]:
         self._hearers.append(hear)
-        return lambda: self._hearers.remove(hear)
+
+        def end() -> None:
+            if hear in self._hearers:
+                self._hearers.remove(hear)
+
+        return end
 
     @property
     def is_heard(self) -> bool:

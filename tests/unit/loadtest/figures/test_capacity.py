@@ -8,7 +8,7 @@ from statistics import fmean
 
 import pytest
 
-from node.loadtest.figures.capacity import Knee, Outcome, Search, seek, table
+from node.loadtest.figures.capacity import Knee, Outcome, Probe, Search, known, seek
 
 
 def found(search: Search, probe: Callable[[float], Outcome]) -> Knee:
@@ -127,14 +127,61 @@ def test_an_unlucky_upper_end_is_looked_at_again() -> None:
     assert knee.under >= 375
 
 
-def test_the_table_has_each_load_once() -> None:
-    knee = found(Search(100), noisy(1))
-    rows = knee.rows()
-    assert [float(row[0]) for row in rows] == sorted({probe.load for probe in knee.probes})
-    assert rows[0][1:] == ("20.0", rows[0][2], "met")
-    assert rows[-1][3] == "p99.poll < 50 ms"
-    text = table(rows).splitlines()
-    assert len({len(line) for line in text}) == 1
-    assert text[0].split() == ["load", "p99", "ms", "done", "verdict"]
-    bare = found(Search(1, most=1), lambda _: Outcome(is_met=False)).rows()
-    assert bare == [("1", "–", "–", "not met")] or bare[-1][1:] == ("–", "–", "not met")
+def void_above(most: float, seed: int, share: float = 0.0) -> Callable[[float], Outcome]:
+    """A system that always copes, and a generator that does not above a load, and elsewhere now and then."""
+    chance = random.Random(seed)
+
+    def probe(load: float) -> Outcome:
+        if load > most or chance.random() < share:
+            return Outcome(is_met=False, done=load / 2, is_void=True)
+        return Outcome(is_met=True, done=load)
+
+    return probe
+
+
+def test_where_the_generator_gives_way_the_search_ends_and_says_so() -> None:
+    knee = found(Search(50), void_above(300, 1))
+    assert knee.under is not None
+    assert knee.over is not None
+    assert 290 <= knee.under <= 300 < knee.over
+    assert (knee.is_found, knee.is_void_above, knee.is_void) == (True, True, False)
+    assert not found(Search(50), noisy(1)).is_void_above
+
+
+def test_a_void_probe_now_and_then_is_made_again() -> None:
+    given_up = 0
+    for seed in range(50):
+        chance, gateway = random.Random(seed), noisy(seed, unlucky=0)
+
+        def probe(
+            load: float, chance: random.Random = chance, gateway: Callable[[float], Outcome] = gateway
+        ) -> Outcome:
+            return Outcome(is_met=False, is_void=True, done=1.0) if chance.random() < 0.2 else gateway(load)
+
+        knee = found(Search(50, probes=60), probe)
+        assert knee.under is not None
+        given_up += knee.is_void_above
+        assert knee.is_void_above or 370 <= knee.under <= 420
+    assert given_up <= 10
+
+
+def test_a_search_goes_no_lower_than_the_lowest_load() -> None:
+    knee = found(Search(50, least=50), lambda load: Outcome(is_met=False, done=0.1 * load, reason="lost"))
+    assert (knee.under, knee.over, knee.is_found, knee.is_void) == (None, 50.0, False, False)
+    assert [probe.load for probe in knee.probes] == [50.0]
+    down = found(Search(64, least=8), lambda load: Outcome(load < 10, load if load < 10 else 1.0))
+    assert down.under is not None
+    assert 8 <= down.under < 10
+    void = found(Search(50, least=50), lambda _: Outcome(is_met=False, is_void=True))
+    assert (void.under, void.is_void, len(void.probes)) == (None, True, 3)
+
+
+def test_a_search_that_was_ended_tells_what_is_known() -> None:
+    def probes(*seen: tuple[float, bool]) -> list[Probe]:
+        return [Probe(load, Outcome(is_met)) for load, is_met in seen]
+
+    assert known(Search(50), []) == Knee(None, None, is_found=False, probes=())
+    knee = known(Search(50), probes((50, True), (100, True), (200, False), (150, True)))
+    assert (knee.under, knee.over, knee.is_found) == (150, 200, False)
+    assert known(Search(50), probes((50, False))).over == 50
+    assert known(Search(50), probes((50, True))).over is None

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from node.loadtest.figures.buckets import FINE
-from node.loadtest.figures.compare import Answer, Metric, Run, compare, overall, samples
+from node.loadtest.figures.compare import Answer, Metric, Run, compare, floors, overall, samples
 from node.loadtest.figures.figures import Count, Measure
 from node.loadtest.figures.series import Series
 from node.loadtest.figures.slices import Slice
@@ -103,6 +103,39 @@ def test_several_runs_a_side_show_how_runs_differ() -> None:
     assert compare(side(1.0), side(1.12), METRICS[:1])[0].answer is Answer.WORSE
     assert compare(side(1.0, 1.2, 0.9), side(1.12, 1.3, 1.0), METRICS[:1])[0].answer is Answer.SAME
     assert compare(side(1.0, 1.01, 0.99), side(1.12, 1.13, 1.11), METRICS[:1])[0].answer is Answer.WORSE
+
+
+def test_repetitions_of_one_side_tell_of_the_other() -> None:
+    """By itself each run is calm, and yet runs differ by a tenth: one more that does is nothing new."""
+
+    def runs(*means: float) -> list[Run]:
+        return [{"mean.poll": autocorrelated(random.Random(round(mean * 1000)), mean, 0.01, 0.3)} for mean in means]
+
+    assert compare(runs(1.0), runs(1.1), METRICS[:1])[0].answer is Answer.WORSE
+    assert compare(runs(1.0, 1.1, 0.95), runs(1.15), METRICS[:1])[0].answer is Answer.SAME
+    assert compare(runs(1.0, 1.1, 0.95, 1.03), runs(3.0), METRICS[:1])[0].answer is Answer.WORSE
+
+
+def test_a_change_below_what_the_generator_can_tell_is_none() -> None:
+    sides: list[list[Run]] = [
+        [{"mean.poll": [seconds] * 40, "rate.accepted": [seconds] * 40}] for seconds in (0.001, 0.002)
+    ]
+    assert compare(*sides, METRICS[:1], floor={"mean": 0.0009})[0].answer is Answer.WORSE
+    assert compare(*sides, METRICS[:1], floor={"mean": 0.0011})[0].answer is Answer.SAME
+    assert compare(*sides, METRICS[4:], floor={"rate": 1.0})[0].answer is Answer.BETTER
+
+
+def test_the_floors_are_the_lateness_of_the_generator() -> None:
+    series = Series()
+    for second in range(60):
+        series.count(Count.ACCEPTED, 1000 + second, 5)
+        series.latencies(Measure.LATENESS, 1000 + second, Slice.of({FINE.index(1000): 50, FINE.index(9000): 50}))
+    window = find_window({"rate": series.rates(Count.ACCEPTED)})
+    found = floors(series, window)
+    assert found["mean"] == pytest.approx(0.005, rel=0.02)
+    assert found["p50"] == pytest.approx(0.001, rel=0.02)
+    assert found["p99"] == pytest.approx(0.009, rel=0.02)
+    assert floors(Series(), window) == {}
 
 
 def test_too_little_is_unknown() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from node.loadtest.driver.run import Phase
@@ -15,6 +15,7 @@ from node.loadtest.figures.slices import Slice
 from node.loadtest.live.watched import Standing
 from node.loadtest.plan.model import Plan
 from node.loadtest.plan.reading import scenario_of
+from node.loadtest.thresholds.threshold import Outcome
 
 BEGUN_AT = 1_790_000_000
 """Unix time of the known run's beginning."""
@@ -56,6 +57,7 @@ class KnownRun:
         self.gateway = gateway
         self.figures = Figures()
         self.verdict: Verdict | None = None
+        self.outcomes: Sequence[Outcome] = ()
         self.orders: list[str] = []
         self.standing = Standing(
             phase=Phase.WAITING,

@@ -84,7 +84,9 @@ def hostile() -> LoadOutcome:
 def void() -> LoadOutcome:
     """A run whose generator fell behind."""
     reasons = ("the event loop was late by 0.200 s at p99, the limit is 0.05 s",)
-    health = HealthVerdict(True, reasons, {**outcome_of().health.found, "loop_lag_s": 0.2, "send_lag_s": None})
+    health = HealthVerdict(
+        is_void=True, reasons=reasons, found={**outcome_of().health.found, "loop_lag_s": 0.2, "send_lag_s": None}
+    )
     return replace(outcome_of(), verdict=Verdict.VOID, health=health, defects=("submit: KeyError",))
 
 
@@ -92,7 +94,8 @@ def stopped() -> LoadOutcome:
     """A run that was ended before its time, with two jobs still open."""
     found = outcome_of()
     findings = tuple(
-        replace(one, count=2, examples=("one", "two")) if one.kind is Kind.STUCK else one for one in found.report.findings
+        replace(one, count=2, examples=("one", "two")) if one.kind is Kind.STUCK else one
+        for one in found.report.findings
     )
     report = replace(found.report, findings=findings, verdict=AuditVerdict.BROKEN)
     return replace(found, verdict=Verdict.STOPPED, report=report)
@@ -118,3 +121,28 @@ def empty() -> LoadOutcome:
     return replace(
         found, figures=Figures(), histograms=histograms, stretch=Stretch(0, 0, "nothing was measured"), outcomes=()
     )
+
+
+def compared() -> LoadOutcome:
+    """A run that was compared with another."""
+    comparison = {
+        "baseline": [f"before {HOSTILE}.json"],
+        "now": "this run",
+        "answer": "worse",
+        "metrics": [
+            _metric("p99.poll", "worse", baseline=0.01, candidate=0.02, change=1.0, low=0.8, high=1.2, is_sharp=True),
+            _metric("rate.accepted", "same", baseline=20.0, candidate=19.9, change=-0.005, low=-0.2, high=0.19),
+            _metric(
+                "mean.result", "same", baseline=0.01, candidate=0.01, change=0.0, low=-0.01, high=0.01, is_sharp=True
+            ),
+            _metric("mean.job", "better", baseline=2.0, candidate=1.0, change=-0.5, low=-0.6, high=-0.4, is_sharp=True),
+            _metric("p99.job", "unknown"),
+        ],
+        "warnings": ["another plan: duration_s"],
+    }
+    return replace(passed(), comparison=comparison)
+
+
+def _metric(metric: str, answer: str, **figures: float | bool) -> dict[str, object]:
+    nothing = dict.fromkeys(("baseline", "candidate", "change", "low", "high"))
+    return {"metric": metric, "answer": answer, **nothing, "is_sharp": False, **figures}

@@ -12,13 +12,14 @@ from node.loadtest.report.charts import charts, key_to_moments, timeline
 from node.loadtest.report.percentile_chart import percentile_chart
 from node.loadtest.report.time_chart import HEIGHT, Curve, Look, Moment, TimeChart, Timeline
 from tests.unit.loadtest.report.outcomes import broken, empty, passed
+from tests.unit.loadtest.report.trees import tree
 
 TIME = Timeline([0.0, 1.0, 2.0, 3.0], 1.0, (1.0, 4.0), [Moment(1, 1.0, "kill <all>"), Moment(2, 1.02, "over: it")])
 
 
 def drawn(*curves: Curve, time: Timeline = TIME) -> ET.Element:
     chart = TimeChart("A title", curves, from_zero([10.0]), str, str)
-    return ET.fromstring(f"<div>{chart.drawn(time)}</div>")
+    return tree(f"<div>{chart.drawn(time)}</div>")
 
 
 def points(element: ET.Element) -> list[tuple[float, float]]:
@@ -32,7 +33,9 @@ def test_a_line_goes_through_its_values_and_leaves_gaps() -> None:
 
 
 def test_stacks_stand_on_each_other() -> None:
-    areas = list(drawn(Curve("a", [2, 2, 2, 2], 1, Look.STACK), Curve("b", [1, None, 3, 8], 2, Look.STACK)).iter("polygon"))
+    areas = list(
+        drawn(Curve("a", [2, 2, 2, 2], 1, Look.STACK), Curve("b", [1, None, 3, 8], 2, Look.STACK)).iter("polygon")
+    )
     tops = [[y for _, y in points(area)[:4]] for area in areas]
     assert tops[0] == [HEIGHT * 0.8] * 4
     assert tops[1] == pytest.approx([HEIGHT * (1 - top / 10) for top in (3, 2, 5, 10)])
@@ -46,11 +49,23 @@ def test_moments_share_a_number_where_they_are_close_and_are_told() -> None:
     assert texts == ["1, at 1s: kill <all>\n2, at 1s: over: it", "1–2"]
 
 
+def test_numbers_that_have_no_room_are_left_out_and_told_all_the_same() -> None:
+    many = [Moment(number, number / 100, "again") for number in range(1, 400)]
+    time = Timeline(TIME.begins, 1.0, None, many)
+    groups = [group for group in drawn(Curve("a", [1, 2, 3, 4], 1), time=time).iter("g")]
+    written = [group.findtext("text") for group in groups if group.find("text") is not None]
+    assert 4 < len(written) < len(groups)
+    told = "".join(group.findtext("title") or "" for group in groups)
+    assert all(f"{number}, at " in told for number in range(1, 400))
+
+
 def test_the_judged_stretch_is_shaded() -> None:
     shade = next(one for one in drawn(Curve("a", [1, 2, 3, 4], 1)).iter("rect") if one.attrib["class"] == "judged")
     assert (shade.attrib["x"], shade.attrib["width"]) == ("25.000%", "75.000%")
     without = Timeline(TIME.begins, 1.0, None, [])
-    assert not [one for one in drawn(Curve("a", [1, 2, 3, 4], 1), time=without).iter("rect") if one.get("class") == "judged"]
+    assert not [
+        one for one in drawn(Curve("a", [1, 2, 3, 4], 1), time=without).iter("rect") if one.get("class") == "judged"
+    ]
 
 
 def test_each_time_tells_its_figures_when_pointed_at() -> None:
@@ -66,7 +81,7 @@ def test_long_runs_have_no_more_columns_than_can_be_pointed_at() -> None:
 
 
 def test_a_run_has_its_charts_and_they_are_well_formed() -> None:
-    found = {one.title: ET.fromstring(f"<div>{one.chart}</div>") for one in charts(broken())}
+    found = {one.title: tree(f"<div>{one.chart}</div>") for one in charts(broken())}
     assert list(found)[:4] == ["Jobs a second", "Latency", "Nodes", "Jobs on their way"]
     assert "Failures a second" in found
     assert "The generator's lag" not in {one.title for one in charts(empty())}
@@ -88,7 +103,7 @@ def test_percentiles_rise_and_each_nine_is_as_wide() -> None:
     for ms in range(1, 1001):
         tally.record(ms / 1000)
     histogram.take(tally)
-    chart = ET.fromstring(f"<div>{percentile_chart({'jobs': histogram, 'none': Histogram()})}</div>")
+    chart = tree(f"<div>{percentile_chart({'jobs': histogram, 'none': Histogram()})}</div>")
     (line,) = chart.iter("polyline")
     places = points(line)
     assert places == sorted(places, key=lambda place: (place[0], -place[1]))

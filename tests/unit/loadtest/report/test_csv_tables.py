@@ -23,7 +23,7 @@ def test_the_series_has_a_row_a_second_and_its_counts_add_up() -> None:
         assert math.isclose(sum(float(row[f"{count}_per_s"]) for row in rows), outcome.figures.counts[count])
     assert {row["seconds"] for row in rows} == {"1"}
     assert sum(int(row["is_judged"]) for row in rows) == outcome.stretch.end - outcome.stretch.start
-    assert [row["faults"] for row in rows if row["faults"]][0] == "kill 30%, back after 2s"
+    assert next(row["faults"] for row in rows if row["faults"]) == "kill 30%, back after 2s"
     assert {row["submitted_accepted_p99_s"] for row in rows} > {""}
     assert max(float(row["nodes.running"]) for row in rows) == 10
     assert rows[0]["at"].endswith("Z")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -10,11 +11,22 @@ import pytest
 from node.loadtest.audit.kinds import Kind
 from node.loadtest.driver.outcome import LoadOutcome
 from node.loadtest.report.junit import junit_xml
-from tests.unit.loadtest.report.outcomes import broken, empty, hostile, outcome_of, passed, stopped, untold, void
+from tests.unit.loadtest.report.outcomes import (
+    broken,
+    compared,
+    empty,
+    hostile,
+    outcome_of,
+    passed,
+    stopped,
+    untold,
+    void,
+)
+from tests.unit.loadtest.report.trees import tree
 
 
 def read(outcome: LoadOutcome) -> ET.Element:
-    return ET.fromstring(junit_xml(outcome).encode("utf-8"))
+    return tree(junit_xml(outcome))
 
 
 def results(outcome: LoadOutcome) -> dict[str, str]:
@@ -22,7 +34,7 @@ def results(outcome: LoadOutcome) -> dict[str, str]:
     return {case.attrib["name"]: next((child.tag for child in case), "") for case in read(outcome).iter("testcase")}
 
 
-@pytest.mark.parametrize("make", [passed, broken, outcome_of, void, stopped, untold, empty, hostile])
+@pytest.mark.parametrize("make", [passed, broken, outcome_of, void, stopped, untold, empty, hostile, compared])
 def test_its_shape_is_what_readers_expect(make: Callable[[], LoadOutcome]) -> None:
     root = read(make())
     assert root.tag == "testsuites"
@@ -37,7 +49,7 @@ def test_its_shape_is_what_readers_expect(make: Callable[[], LoadOutcome]) -> No
         order = [child.tag for child in suite]
         assert order == ["properties", *["testcase"] * (len(order) - 2), "system-out"]
         assert set(suite.attrib) == {"name", "tests", "failures", "errors", "skipped", "time", "timestamp"}
-        assert all(property.attrib.keys() == {"name", "value"} for property in suite.iter("property"))
+        assert all(one.attrib.keys() == {"name", "value"} for one in suite.iter("property"))
     for case in root.iter("testcase"):
         assert set(case.attrib) == {"classname", "name", "time"}
         assert len(case) <= 1
@@ -52,7 +64,7 @@ def test_a_planted_bug_is_a_failure_that_names_its_jobs() -> None:
     outcome = broken()
     assert results(outcome)["lost"] == results(outcome)["double credited"] == "failure"
     text = "".join(read(outcome).itertext())
-    assert all(name in text for finding in outcome.report.broken for name in finding.examples)
+    assert all(name in text for finding in outcome.report.broken for name in finding.examples[:20])
     planted = [one.attrib["value"] for one in read(outcome).iter("property") if one.attrib["name"] == "sandbox-fault"]
     assert set(planted) == {"lose-result=0.1 double-credit=0.1"}
 
@@ -78,3 +90,17 @@ def test_what_is_unknown_is_skipped() -> None:
     found = results(untold())
     assert found.pop("kept up") == ""
     assert set(found.values()) == {"skipped"}
+
+
+def test_of_many_jobs_the_first_ones_are_named() -> None:
+    outcome = broken()
+    many = tuple(f"job-{number}" for number in range(100))
+    findings = tuple(
+        replace(one, count=200, examples=many) if one.kind is Kind.LOST else one for one in outcome.report.findings
+    )
+    failure = read(replace(outcome, report=replace(outcome.report, findings=findings))).find(
+        ".//failure[@message='200 lost']"
+    )
+    assert failure is not None
+    assert failure.text is not None
+    assert failure.text.endswith("job-19\nand 180 more")

@@ -51,7 +51,7 @@ def test_void_elements_have_no_end() -> None:
     assert tag("meta", name="viewport") == '<meta name="viewport">'
 
 
-@pytest.mark.parametrize("bad", ["\x00", "\x1b", "\x7f", "\ud800", "\uffff"])
+@pytest.mark.parametrize("bad", ["\x00", "\x1b", "\x7f", "\ud800", "\uffff", "\u202e", "\u2067"])
 def test_characters_that_no_document_may_hold_are_replaced(bad: str) -> None:
     assert plain(f"a{bad}b") == "a\ufffdb"
     assert joined(f"a{bad}b\n") == "a\ufffdb\n"

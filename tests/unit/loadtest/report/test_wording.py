@@ -61,7 +61,10 @@ def test_other_figures() -> None:
         (void, "so its figures say nothing of the gateway: the event loop was late by"),
         (void, "a defect of this program: submit: KeyError"),
         (stopped, "ended before its time"),
-        (untold, "the plan sets no thresholds. The audit found nothing wrong, but could not tell whether jobs were lost."),
+        (
+            untold,
+            "the plan sets no thresholds. The audit found nothing wrong, but could not tell whether jobs were lost.",
+        ),
     ],
 )
 def test_a_verdict_says_why(make: Callable[[], LoadOutcome], words: str) -> None:

@@ -1,0 +1,26 @@
+"""Programs that listen on more than is good: run where there is no network but the loopback of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[4]
+
+
+def run_in_net(module: str, *arguments: str, timeout_s: float) -> Any:
+    """The JSON that a module of the tests prints last, run as a program, in a network of its own where that can be had."""
+    command = [sys.executable, "-m", module, *arguments]
+    if shutil.which("unshare") and subprocess.run(["unshare", "-rn", "true"], capture_output=True).returncode == 0:
+        command = ["unshare", "-rn", "sh", "-c", 'ip link set lo up; exec "$@"', "sh", *command]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "COVERAGE_"))}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads(done.stdout.splitlines()[-1])
