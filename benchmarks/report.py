@@ -15,6 +15,7 @@ from rich.table import Table
 from benchmarks.figures import Figure, Goal, Kind, Spread, number
 from benchmarks.machine import Machine
 from benchmarks.suite import Took
+from benchmarks.where import PARTS
 
 SCHEMA: Final = 1
 """The version of the JSON file; it grows when something is renamed or goes."""
@@ -73,14 +74,15 @@ def _entry(figure: Figure) -> dict[str, Any]:
     return entry
 
 
-def from_json(told: dict[str, Any]) -> Report:
+def from_json(told: Any) -> Report:
     """The report of such a file.
 
     Raises:
         ValueError: it is of another version.
     """
-    if told.get("schema") != SCHEMA:
-        raise ValueError(f"schema {told.get('schema')} is not {SCHEMA}")
+    schema = told.get("schema") if isinstance(told, dict) else None
+    if schema != SCHEMA:
+        raise ValueError(f"these are no figures of schema {SCHEMA}: schema {schema}")
     figures = []
     for name, entry in told["figures"].items():
         goal = None if entry["goal"] is None else Goal(**entry["goal"])
@@ -92,22 +94,23 @@ def from_json(told: dict[str, Any]) -> Report:
 
 def show(report: Report, console: Console) -> None:
     """Print the tables."""
-    table = Table("figure", "value", "middle half", "goal", "", title="Figures", title_justify="left", expand=False)
-    for column in table.columns[1:3]:
-        column.justify = "right"
-    for figure in report.figures:
-        if not figure.kind.is_detail:
-            table.add_row(*(escape(cell) for cell in _row(figure)))
-    console.print(table)
-    costs = Table("a request", "users", "µs CPU", "middle half", "req/s", title="Requests", title_justify="left")
-    for column in costs.columns[1:]:
-        column.justify = "right"
-    for cells in _costs(report):
-        costs.add_row(*(escape(cell) for cell in cells))
-    if costs.row_count:
-        console.print(costs)
+    short = [_row(figure) for figure in report.figures if not figure.kind.is_detail]
+    _print_table(console, "Figures", ["figure", "value", "middle half", "goal", ""], short)
+    _print_table(console, "Requests", ["who, when", "users", "µs of CPU", "middle half", "1/s"], list(_costs(report)))
+    _print_table(console, "Where a request's time goes", ["µs of CPU", "with jobs", "empty"], list(_where(report)))
     for line in _facts(report):
         console.print(line, markup=False, highlight=False)
+
+
+def _print_table(console: Console, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    if not rows:
+        return
+    table = Table(title=title, title_justify="left")
+    for place, name in enumerate(head):
+        table.add_column(name, justify="right" if 0 < place < 3 else "left")
+    for cells in rows:
+        table.add_row(*(escape(cell) for cell in cells))
+    console.print(table)
 
 
 def markdown(report: Report) -> str:
@@ -123,6 +126,8 @@ def markdown(report: Report) -> str:
         "|---|---:|---:|---:|---:|",
     ]
     lines += ["| " + " | ".join(cells) + " |" for cells in _costs(report)]
+    lines += ["", "| where a request's time goes, µs of CPU | with jobs | empty polls |", "|---|---:|---:|"]
+    lines += ["| " + " | ".join(cells) + " |" for cells in _where(report)]
     return "\n".join(lines) + "\n"
 
 
@@ -172,6 +177,16 @@ def _costs(report: Report) -> Iterator[list[str]]:
         else:
             shown = number(cost.spread.median), _half(cost.spread), number(rate.spread.median)
             yield [f"{load}: {what}", count, *shown]
+
+
+def _where(report: Report) -> Iterator[list[str]]:
+    """A row for each part of a request."""
+    by_name = {figure.kind.name: figure for figure in report.figures}
+    for part, says in PARTS.items():
+        figures = [by_name.get(f"where.{load}.{part}_us") for load in ("jobs", "polls")]
+        spreads = [None if figure is None else figure.spread for figure in figures]
+        if any(figures):
+            yield [says, *("missing" if spread is None else number(spread.median) for spread in spreads)]
 
 
 def _facts(report: Report) -> list[str]:

@@ -95,13 +95,18 @@ def _mixed(peers: Peers) -> Iterator[Contender]:
 def _polls(peers: Peers) -> Iterator[Contender]:
     plan = FleetPlan(_MANY, _CYCLE_S)
     yield Contender("node_loop", "this program's nodes", "polls", _MANY, node_loop(plan))
-    yield Contender("transport", "this program's transport alone", "polls", 200, _python("transport_loop", 200, "fast"))
+    yield Contender("transport", "this program's transport alone", "polls", 200, transport(200))
     yield Contender("stock", "httpx as this program's transport", "polls", 50, _python("transport_loop", 50, "httpx"))
     yield Contender("httpx", "httpx, a client a user", "polls", 50, _python("httpx_loop", 50, "own"))
     yield Contender("httpx_shared", "httpx, one client", "polls", 50, _python("httpx_loop", 50, "shared"))
     yield Contender("locust_bare", "Locust FastHttpUser, get", "polls", 200, _locust(peers, 200, "Bare"))
     yield Contender("autocannon", "autocannon", "polls", 200, _autocannon(peers, 200))
     yield Contender("wrk", "wrk, one thread", "polls", 200, _wrk(peers, 200))
+
+
+def transport(users: int) -> Client:
+    """The program's own transport with nothing above it."""
+    return _python("transport_loop", users, "fast")
 
 
 def _python(module: str, users: int, *arguments: str) -> Client:

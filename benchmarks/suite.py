@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks import fleet, idle_nodes, outbox, request_costs, sandbox_polls
+from benchmarks import fleet, idle_nodes, outbox, request_costs, sandbox_polls, where
 from benchmarks.figures import Figure, Found, Kind, Unmeasurable
 from benchmarks.machine import load_average
 from benchmarks.peers.found import Peers
@@ -41,10 +41,11 @@ class Took:
 
 def parts(peers: Peers, *, quick: bool) -> list[Part]:
     """All of them. The short ones take less than five minutes together, the whole ones some 25."""
-    rounds = request_costs.Rounds(2, Shape(0.6, 2, 0.5)) if quick else request_costs.Rounds(5, Shape(1.0, 3, 0.7))
+    rounds = request_costs.Rounds(2, Shape(0.5, 2, 0.4)) if quick else request_costs.Rounds(5, Shape(1.0, 3, 0.7))
     everybody = request_costs.contenders(peers)
     made = [
         Part("requests", request_costs.kinds(everybody), lambda tell: request_costs.measured(rounds, tell)),
+        Part("where", where.kinds(), lambda _: where.measured()),
         Part(
             "idle",
             idle_nodes.kinds(NODES, "idle", is_detail=False),
@@ -69,7 +70,7 @@ def parts(peers: Peers, *, quick: bool) -> list[Part]:
             idle_nodes.kinds(MANY, "idle_many", is_detail=True),
             lambda _: idle_nodes.measured(MANY, "idle_many", 50, 4),
         )
-        made.insert(2, many)
+        made.insert(3, many)
     return made
 
 
@@ -82,12 +83,16 @@ def run(chosen: Sequence[Part], tell: Tell) -> tuple[list[Figure], list[Took]]:
         before = f"{number}/{len(chosen)} {part.name}"
         tell(before)
         try:
-            found = part.measure(lambda text, before=before: tell(f"{before}: {text}"))  # type: ignore[misc]
+            found = part.measure(_within(before, tell))
         except Unmeasurable as error:
             found = {kind.name: str(error) for kind in part.kinds}
         figures += [_figure(kind, found) for kind in part.kinds]
         took.append(Took(part.name, round(time.monotonic() - began, 1), busy))
     return figures, took
+
+
+def _within(part: str, tell: Tell) -> Tell:
+    return lambda text: tell(f"{part}: {text}")
 
 
 def _figure(kind: Kind, found: Found) -> Figure:

@@ -14,8 +14,7 @@ from typing import Final
 
 HERE: Final = Path(__file__).resolve().parent
 ROOT: Final = HERE.parents[1]
-LOCUST_VENV: Final = ROOT / ".venv-bench"
-NODE_MODULES: Final = ROOT / ".venv-bench" / "node_modules"
+PLACE: Final = ROOT / ".venv-bench"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +43,9 @@ class Peers:
 
 
 def find_peers() -> Peers:
-    """Look for them; `make bench` brings Locust and autocannon, wrk is Debian's.
-
-    ``BENCH_VENV`` and ``BENCH_NODE_MODULES`` name other places for the two.
-    """
-    venv = Path(os.environ.get("BENCH_VENV", LOCUST_VENV))
-    modules = Path(os.environ.get("BENCH_NODE_MODULES", NODE_MODULES))
-    return Peers(_locust(venv / "bin" / "locust"), _autocannon(modules), _wrk(), _httpx())
+    """Look for them: Locust and autocannon where `make bench` puts them, or in the folder that ``BENCH_VENV`` names."""
+    place = Path(os.environ.get("BENCH_VENV", PLACE))
+    return Peers(_locust(place / "bin" / "locust"), _autocannon(place / "node_modules"), _wrk(), _httpx())
 
 
 def _locust(path: Path) -> Peer:

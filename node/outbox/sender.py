@@ -15,7 +15,7 @@ from node.domain.policies import OutboxPolicy
 from node.domain.results import FinishedJob
 from node.outbox import TOPIC
 from node.outbox.dispatch import Dispatch
-from node.outbox.lanes import Lane, Lanes, Parcel, Timetable
+from node.outbox.lanes import Lanes, Parcel, Timetable
 from node.outbox.shelf import expiry_reason
 from node.ports.clock import Clock, Random
 from node.ports.events import EventSink
@@ -74,12 +74,8 @@ class Sender:
         except asyncio.CancelledError:
             self.keep_trying(finished, on_kept)
             raise
-        if on_kept() is not True:
-            self._take_up(finished)
-            return
-        lane = self._lanes.lane(finished.key.node, finished.key.source)
-        if (parcel := self._parcel(lane, finished)) is not None:
-            await self._dispatch.carry(lane, parcel)
+        on_kept()
+        self._take_up(finished)
 
     def keep_trying(self, finished: FinishedJob, on_kept: Callable[[], object]) -> None:
         """See `node.ports.outbox.ResultSender.keep_trying`."""
@@ -214,17 +210,11 @@ class Sender:
                 self._look_whether_flushed(key.node)
 
     def _take_up(self, finished: FinishedJob) -> None:
-        lane = self._lanes.lane(finished.key.node, finished.key.source)
-        if (parcel := self._parcel(lane, finished)) is not None:
-            self._dispatch.take(lane, parcel)
-
-    def _parcel(self, lane: Lane, finished: FinishedJob) -> Parcel | None:
-        """A new parcel of this lane; None where there is one, or the outbox does not hold the result as waiting."""
         key = finished.key
-        if key in lane.parcels or self._outbox.keeping(key) is not Keeping.PENDING:
-            return None
-        parcel = lane.parcels[key] = Parcel(finished)
-        return parcel
+        lane = self._lanes.lane(key.node, key.source)
+        if key not in lane.parcels and self._outbox.keeping(key) is Keeping.PENDING:
+            parcel = lane.parcels[key] = Parcel(finished)
+            self._dispatch.take(lane, parcel)
 
     async def _put_again(self, finished: FinishedJob) -> None:
         attempt = 0

@@ -130,9 +130,7 @@ class ResultSender(Protocol):
     async def put(self, finished: FinishedJob, on_kept: Callable[[], object] = lambda: None) -> None:
         """Keep a result and send it as soon as its node has a session; returns once it is on disk.
 
-        ``on_kept`` is called when it is on disk. Where it returns True, the running task has been let go by its owner
-        and is the sender's from then on: it may send the result by itself, and the call returns when it has. A call
-        that is cancelled before goes on as `keep_trying`.
+        ``on_kept`` is called when it is on disk. A call that is cancelled goes on as `keep_trying`.
 
         Raises:
             StorageFull: a bound is reached; the result is not kept.

@@ -49,28 +49,6 @@ class TaskOwner:
         task.add_done_callback(self._ended)
         return task
 
-    def release(self) -> bool:
-        """Let go of the running task, which another is to adopt, its ``on_done`` included; whether it was one of these."""
-        task = self._current()
-        if self._tasks.pop(task, self._ended) is self._ended:
-            return False
-        task.remove_done_callback(self._ended)
-        return True
-
-    def adopt(self, name: str, on_done: Callable[[], None]) -> None:
-        """Take over the running task, which its owner has released; from now on it has this name."""
-        task = self._current()
-        task.set_name(name)
-        self._tasks[task] = on_done
-        task.add_done_callback(self._ended)
-
-    def _current(self) -> asyncio.Task[Any]:
-        self._loop = running(self._loop)
-        task = asyncio.current_task(self._loop)
-        if task is None:
-            raise RuntimeError("no task is running")
-        return task
-
     def _ended(self, task: asyncio.Task[Any]) -> None:
         on_done = self._tasks.pop(task)
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -60,6 +60,9 @@ class Terminal:
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
         self.process.send_signal(signal.SIGWINCH)
 
+    def type(self, keys: bytes) -> None:
+        os.write(self._master, keys)
+
     def press_ctrl_c(self) -> None:
         self.process.send_signal(signal.SIGINT)
 

@@ -6,12 +6,14 @@ import json
 import re
 import signal
 import socket
+import time
 from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
 
 from node.cli.exit_codes import ExitCode
+from node.loadtest.figures.figures import Figures
 from tests.acceptance.program import Running, run, running
 from tests.acceptance.test_dashboard import terminal
 from tests.acceptance.test_loadtest import judged, written
@@ -49,6 +51,25 @@ def test_a_second_ctrl_c_leaves_the_terminal_as_it_was(tmp_path: Path) -> None:
         screen.read_until(lambda: screen.process.returncode is not None, 30)
         assert screen.process.returncode == ExitCode.INTERRUPTED
         assert not screen.is_cursor_hidden
+
+
+@pytest.mark.timeout(60)
+def test_a_terminal_that_is_held_does_not_hold_the_load(tmp_path: Path) -> None:
+    document = tmp_path / "result.json"
+    arguments = ("loadtest", written(tmp_path, "120s", "[]"), "--state-dir", str(tmp_path), "--json", str(document))
+    with terminal(*arguments, width=80, height=24) as screen:
+        screen.read_until(lambda: "12 of 12" in screen.text)
+        screen.type(b"\x13")
+        held_s = 3.0
+        until = time.monotonic() + held_s
+        wait_until_sync(lambda: time.monotonic() > until)
+        screen.type(b"\x11")
+        screen.press_ctrl_c()
+        screen.read_until(lambda: screen.process.returncode is not None, 30)
+    series = Figures.from_document(json.loads(document.read_text())["figures"]).series
+    lags_s = [lag_s for lag_s in series.maxima("lag") if lag_s is not None]
+    assert len(lags_s) >= held_s
+    assert max(lags_s) < held_s / 2
 
 
 @pytest.mark.timeout(60)

@@ -88,7 +88,7 @@ async def test_every_chart_is_drawn_from_the_figures(visit: Visits) -> None:
             await shown(page, "#nodes", "20 / 20")
             for name in CHARTS:
                 assert await page.evaluate(COLORS, name) > 5, name
-            times, offered, submitted, claimed, accepted = await data_of(page, "rates")
+            times, submitted, claimed, accepted, offered = await data_of(page, "rates")
             assert times == [BEGUN_AT + second + 0.5 for second in range(30)]
             assert (offered, submitted, claimed, accepted) == ([20] * 30, [20] * 30, [21] * 30, [19] * 30)
             _, p50, p95, p99 = await data_of(page, "latency")
@@ -300,7 +300,7 @@ async def test_a_lost_connection_is_told_and_does_no_harm(visit: Visits) -> None
             await servers.aclose()
             await servers.enter_async_context(served(KnownRun(plan_of("another")), port=port, run_id="two"))
             await shown(page, "#name", "another")
-            await page.wait_for_function("window.isOld === undefined")
+            await page.wait_for_function("() => window.isOld === undefined")
 
 
 HOSTILE = '<script>document.title="owned"</script><img src=x onerror="document.title=\'owned\'">'
@@ -366,8 +366,48 @@ async def test_counts_stay_right_when_cells_are_joined(visit: Visits) -> None:
                 await asyncio.sleep(0.05)
         run.become(phase=Phase.OVER)
         await shown(page, "#phase", "over, being judged")
-        times, offered, *_ = await data_of(page, "rates")
+        times, *_, offered = await data_of(page, "rates")
         step = run.figures.series.resolution_s
         assert step == 2
         assert times == [at + step / 2 for at in run.figures.series.span]
         assert sum(offered) * step == run.figures.counts[Count.OFFERED]
+
+
+async def test_a_script_that_slipped_in_does_not_run(visit: Visits) -> None:
+    run = KnownRun()
+    async with served(run) as url, visit(url, may_complain=True) as page:
+        await shown(page, "#phase", "waiting for the start")
+        await page.evaluate(
+            """() => {
+              const script = document.createElement('script');
+              script.textContent = 'window.isOwned = true';
+              document.body.append(script);
+              document.body.insertAdjacentHTML('beforeend', '<i onclick="window.isOwned = true" id="trap">trap</i>');
+              document.getElementById('trap').click();
+            }"""
+        )
+        assert await page.evaluate("window.isOwned === undefined")
+
+
+async def test_it_keeps_still_where_motion_is_unwelcome(visit: Visits) -> None:
+    run = KnownRun()
+    duration = "getComputedStyle(document.getElementById('bar')).transitionDuration"
+    async with served(run) as url:
+        async with visit(url, reduced_motion="reduce") as page:
+            assert await page.evaluate(duration) == "0s"
+        async with visit(url, reduced_motion="no-preference") as page:
+            assert await page.evaluate(duration) == "0.9s"
+
+
+async def test_whatever_can_be_used_has_a_name(visit: Visits) -> None:
+    run = KnownRun()
+    async with served(run) as url:
+        under_load(run)
+        async with visit(url) as page:
+            await shown(page, "#nodes", "20 / 20")
+            for role in ("button", "combobox", "checkbox", "progressbar", "img", "region"):
+                found = page.get_by_role(role)
+                assert await found.count() > 0, role
+                assert await found.count() == await page.get_by_role(role, name=re.compile(r"\w")).count(), role
+            label = await page.get_attribute("#chart-rates canvas", "aria-label")
+            assert label == "Jobs per second, last: submitted 20, claimed 21, accepted 19, offered 20"

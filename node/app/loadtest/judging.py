@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Final
@@ -9,7 +12,9 @@ from typing import Final
 from node.app.loadtest.assembly import LoadGateway
 from node.app.loadtest.probing import Prober
 from node.domain.errors import TransportError
+from node.domain.ids import JobId
 from node.domain.secret import Secret
+from node.loadtest.audit.book import Book
 from node.loadtest.audit.gateway_word import Credit, GatewayWord
 from node.loadtest.audit.policy import AuditPolicy
 from node.loadtest.audit.reconcile import reconcile
@@ -29,6 +34,10 @@ from node.ports.transport import Transport
 
 _SLACK_S: Final = 1.0
 """What the clocks of this program and of a sandbox on this machine may be apart."""
+
+_PATIENCE_S: Final = 30.0
+_PATIENCE_S_A_JOB: Final = 0.05
+"""How long a gateway may take over all its results, which it may as well never tell."""
 
 _SAMPLE: Final = 1000
 """Jobs whose results are asked for where a ledger tells of all: what is shown to developers is to be what is stored."""
@@ -62,7 +71,9 @@ async def judge_run(record: ShardRecord, evidence: Evidence, policy: DriverPolic
     notes += await _ask(word, record, evidence, policy)
     if record.nodes and not record.is_cut_short:
         target = Target(evidence.developer, evidence.gateway.url, evidence.api_key)
-        await Prober(evidence.gateway, target).probe(word, record.nodes[0])
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_S):
+                await Prober(evidence.gateway, target).probe(word, record.nodes[0])
     health = record.health.verdict(HealthLimits(), record.figures.histograms[Measure.LATENESS])
     # Who was stopped, or too slow himself, cannot blame a gateway for what was not fetched from it.
     is_in_doubt = not record.is_settled and (record.is_cut_short or health.is_void)
@@ -104,22 +115,33 @@ async def _ask(word: GatewayWord, record: ShardRecord, evidence: Evidence, polic
     gateway = evidence.gateway
     target = Target(evidence.developer, gateway.url, evidence.api_key)
     if gateway.control is None:
-        await _ask_publicly(word, record, evidence, target, policy)
-        return []
-    await ask_for_results(record.book, record.jobs[:: max(1, ceil(len(record.jobs) / _SAMPLE))], target, policy)
+        return await _ask_publicly(word, record, evidence, target, policy)
     try:
         is_whole = await gateway.control.testify(word, record.times.begun_at - _SLACK_S, evidence.jobs_before or 0)
     except TransportError as error:
         return [f"the sandbox did not show its ledger: {error}"]
-    return [] if is_whole else ["the sandbox had forgotten a part of its ledger"]
+    notes = [] if is_whole else ["the sandbox had forgotten a part of its ledger"]
+    sample = record.jobs[:: max(1, ceil(len(record.jobs) / _SAMPLE))]
+    return notes + await _ask_for_results(record.book, sample, target, policy)
+
+
+async def _ask_for_results(book: Book, jobs: Sequence[JobId], target: Target, policy: DriverPolicy) -> list[str]:
+    try:
+        async with asyncio.timeout(_PATIENCE_S + _PATIENCE_S_A_JOB * len(jobs)):
+            await ask_for_results(book, jobs, target, policy)
+    except TimeoutError:
+        return ["the gateway took too long to tell all results: of some jobs it is not known whether they have one"]
+    return []
 
 
 async def _ask_publicly(
     word: GatewayWord, record: ShardRecord, evidence: Evidence, target: Target, policy: DriverPolicy
-) -> None:
-    await ask_for_results(record.book, record.jobs, target, policy)
+) -> list[str]:
+    if notes := await _ask_for_results(record.book, record.jobs, target, policy):
+        return notes
     if evidence.jobs_before is not None and (jobs := await total_job_count(target, policy)) is not None:
         word.job_count = Credit(evidence.jobs_before, jobs)
     if evidence.are_nodes_new:
         counts = await node_job_counts(record.nodes, target, policy)
         word.job_credits = {node: Credit(0.0, count) for node, count in counts.items()}
+    return []

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from node.app.ownership import check_own
 from node.domain.errors import InputFault, InvalidInput
@@ -23,6 +24,9 @@ from node.settings.load import Loaded
 from node.settings.model import Settings
 from node.settings.roster import load_roster
 from node.settings.text_file import display_path
+
+_EXAMPLES: Final = 1000
+"""Ids that a report has of each kind of finding: all that anybody looks up, and still a small file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class LoadTestPlan:
         """What the audit takes for granted; the lease is the plan's alone, since a wrong one would accuse a gateway."""
         lease_s = self.scenario.plan.lease_s(on_sandbox=self.uses_sandbox)
         is_ours = self.uses_sandbox or self.exclusive
-        return AuditPolicy(lease_s=lease_s, owns_nodes=is_ours, owns_jobs=is_ours)
+        return AuditPolicy(lease_s=lease_s, owns_nodes=is_ours, owns_jobs=is_ours, examples=_EXAMPLES)
 
     def secrets(self) -> Iterable[Secret]:
         """All secrets that files, settings and flags hold."""

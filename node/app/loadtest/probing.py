@@ -113,7 +113,8 @@ class Prober:
     async def _join(self, name: str, model: str) -> _Session | None:
         node = NodeId(name)
         secret = blake2b(name.encode(), key=self._target.api_key.reveal().encode()[:64], digest_size=16).hexdigest()
-        await self._send(Step.CHECK_SECRET, SecretCheck(node_id=node, secret=secret))
+        if await self._send(Step.CHECK_SECRET, SecretCheck(node_id=node, secret=secret)) is None:
+            return None
         await self._send(Step.CHECK_IDENTITY, IdentityCheck(node_id=node, pub_key="loadtest", account_id="loadtest"))
         registration = Registration(node_url=node, node_version=_VERSION, stats=_MACHINE)
         reply = await self._send(Step.REGISTER, registration)

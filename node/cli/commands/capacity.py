@@ -12,6 +12,7 @@ from node.cli.options import ConfigOption, ProfileOption, SetOption, StateDirOpt
 
 _SEARCH = "Search"
 _SANDBOX = "Sandbox"
+_LEAST_STEP_S = 2.0
 
 
 def share(text: str | float) -> float:
@@ -123,11 +124,13 @@ def capacity(
     """
     from math import inf
 
-    from node.app.loadtest.capacity import CapacityOrder, Find
+    from node.app.loadtest.capacity_result import CapacityOrder, Find
     from node.app.loadtest.plan import LoadTestOrder
     from node.cli.loadtest.capacity import CapacityOptions, run_capacity
     from node.domain.secret import Secret
 
+    if step_time < _LEAST_STEP_S:
+        raise typer.BadParameter(f"less than {_LEAST_STEP_S:g}s tell nothing", param_hint="--step-time")
     given: dict[str, object] = {"gateway.url": gateway, "state_dir": state_dir}
     order = LoadTestOrder(plan, roster, Secret(api_key), tuple(sandbox_faults or ()), exclusive)
     search = CapacityOrder(Find(find), lowest, inf if highest is None else highest, step_time, precision)

@@ -14,8 +14,8 @@ def compare(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="BASELINE.json… NOW.json",
-            help="Documents that 'loadtest run --json' has written. Several baselines show how runs differ by chance.",
+            metavar="RUN.json",
+            help="What 'loadtest run --json' has written: one baseline or more, then the run to compare with them.",
         ),
     ],
     document: Annotated[

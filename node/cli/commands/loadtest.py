@@ -172,6 +172,8 @@ def run(
 
     given: dict[str, object] = {"gateway.url": gateway, "state_dir": state_dir}
     order = LoadTestOrder(plan, roster, Secret(api_key), tuple(sandbox_faults or ()), exclusive)
+    if fail_on_worse and not baselines:
+        raise typer.BadParameter("there is nothing to be worse than: add --compare", param_hint="--fail-on-worse")
     if not ui and (ui_port is not None or autostart):
         raise typer.BadParameter(
             "it is about the live page: add --ui", param_hint="--autostart" if autostart else "--ui-port"

@@ -136,6 +136,12 @@ def merge(
         Path | None,
         typer.Option(metavar="DIR", help="Write a report: HTML for people, JSON, CSV, JUnit XML and metrics."),
     ] = None,
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            parser=duration, metavar="DURATION", help="Wait so long for shards that go on. Default: not at all."
+        ),
+    ] = None,
     state_dir: StateDirOption = None,
     config: ConfigOption = None,
     profile: ProfileOption = None,
@@ -158,6 +164,7 @@ def merge(
         profile=profile,
         document=document,
         report=report,
+        wait_s=wait,
     )
     with failures_told():
         raise typer.Exit(merge_shards(options))

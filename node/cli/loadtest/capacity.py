@@ -14,7 +14,8 @@ from rich.live import Live
 from rich.text import Text
 
 from node.app.event_loop import new_event_loop
-from node.app.loadtest.capacity import CapacityOrder, CapacityResult, CapacityTest, Find, Step
+from node.app.loadtest.capacity import CapacityTest
+from node.app.loadtest.capacity_result import CapacityOrder, CapacityResult, Find, Step
 from node.app.loadtest.plan import LoadTestOrder, plan_load_test
 from node.app.telemetry import redactor_for
 from node.cli.exit_codes import ExitCode
@@ -102,7 +103,7 @@ def exit_code(result: CapacityResult) -> ExitCode:
 
 
 class StepLines:
-    """A `node.app.loadtest.capacity.CapacityDisplay` of a line a step; on a terminal the step under way is the last."""
+    """A `node.app.loadtest.capacity_search.CapacityDisplay` of a line a step; on a terminal the step under way is the last."""
 
     def __init__(self, console: Console, find: Find) -> None:
         self._console = console

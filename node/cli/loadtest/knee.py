@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from node.app.loadtest.capacity import CapacityResult, Find, Step, probed
+from node.app.loadtest.capacity_result import CapacityResult, Find, Step, probed
 from node.loadtest.plan.chart import LABEL_WIDTH, area_chart, marks, time_axis
 from node.loadtest.plan.quantities import duration_text, number_text, rate_text
 
@@ -61,6 +61,11 @@ def _by_load(result: CapacityResult) -> dict[float, list[Step]]:
     return found
 
 
+def _telling(steps: Sequence[Step]) -> Sequence[Step]:
+    """Those that say something of the gateway, or all where none does."""
+    return [step for step in steps if not step.outcome.is_void] or steps
+
+
 def _table(result: CapacityResult) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     timed = "p99 job" if result.order.find is Find.JOBS else "p99 poll"
@@ -70,7 +75,7 @@ def _table(result: CapacityResult) -> Table:
     for load, steps in _by_load(result).items():
         met = sum(step.outcome.is_met for step in steps)
         sign = "◀ knee" if load == result.knee.under else ""
-        table.add_row(*_figures(steps[-1]), f"{met} of {len(steps)}", sign, style="bold" if sign else None)
+        table.add_row(*_figures(_telling(steps)[-1]), f"{met} of {len(steps)}", sign, style="bold" if sign else None)
     return table
 
 
@@ -79,8 +84,9 @@ def _charts(result: CapacityResult, width: int) -> Iterator[Text]:
     loads = list(groups)
     top = loads[-1]
     columns = [top * (column + 0.5) / width for column in range(width)]
-    done = [fmean([step.outcome.done or 0.0 for step in steps]) for steps in groups.values()]
-    p99s = [fmean([1e3 * (step.p99_s or 0.0) for step in steps]) for steps in groups.values()]
+    telling = [_telling(steps) for steps in groups.values()]
+    done = [fmean([step.outcome.done or 0.0 for step in steps]) for steps in telling]
+    p99s = [fmean([1e3 * (step.p99_s or 0.0) for step in steps]) for steps in telling]
     unit = "jobs/s" if result.order.find is Find.JOBS else "nodes"
     title = "Accepted jobs/s" if result.order.find is Find.JOBS else "Nodes that ran"
     yield Text(f"{title}, by the load in {unit}", style="bold")

@@ -9,6 +9,7 @@ from typing import Final
 from rich.console import Console
 
 from node.cli.loadtest.pace import Pace, Second
+from node.loadtest.driver.run import Phase
 from node.loadtest.live.watched import Standing, WatchedRun
 from node.loadtest.plan.quantities import duration_text
 
@@ -17,7 +18,7 @@ _EVERY: Final = 5
 
 
 class Lines:
-    """A `node.app.loadtest.load_test.LoadDisplay` of a line every five seconds, and one for each fault.
+    """A `node.app.loadtest.load_test.LoadDisplay` of a line every five seconds, for each fault, and at the end of the load.
 
     ``now`` is in seconds of a steady clock.
     """
@@ -27,6 +28,7 @@ class Lines:
         self._now = now
         self._pace = Pace()
         self._ticks = 0
+        self._phase = Phase.WAITING
 
     def say(self, text: str) -> None:
         """See `LoadDisplay.say`."""
@@ -40,6 +42,9 @@ class Lines:
         """See `LoadDisplay.leave`: it takes nothing of the terminal."""
 
     def _tick(self, run: WatchedRun) -> None:
+        before, self._phase = self._phase, run.standing.phase
+        if self._phase is Phase.SETTLING and before is not self._phase:
+            self.say(f"{at_text(run.standing)}: the load is over; jobs that are open are awaited")
         told = len(self._pace.marks)
         is_second = self._pace.take(run, self._now(), time.time())
         for at_s, text in self._pace.marks[told:]:

@@ -54,6 +54,8 @@ class Reports:
         # Written before anything is pushed: whoever loses patience with a Pushgateway still has the report.
         self._write(outcome, redact)
         failure = self._push(outcome)
+        if self.target is not None and not failure:
+            say(f"The metrics were pushed to {self.target.address}.")
         if failure:
             say(f"Warning: {failure}")
             self._write(replace(outcome, notes=(*outcome.notes, failure)), redact)

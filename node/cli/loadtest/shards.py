@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,8 +29,10 @@ from node.loadtest.plan.scenario import Shard
 from node.loadtest.report.environment import environment
 from node.loadtest.shards.folder import ShardFolder
 from node.loadtest.shards.folder_link import FolderPolicy
+from node.loadtest.shards.folder_wait import FolderWait
 from node.loadtest.shards.processes import ProcessPool
 from node.loadtest.shards.ray_pool import LOCAL, RayPool
+from node.runtime.system import SystemClock
 from node.settings.load import load
 
 _CHILD: Final = "node.app.loadtest.shards_child"
@@ -107,6 +110,7 @@ class MergeOptions:
     profile: str | None
     document: Path | None
     report: Path | None
+    wait_s: float | None = None
 
 
 def merge_shards(options: MergeOptions) -> ExitCode:
@@ -118,7 +122,10 @@ def merge_shards(options: MergeOptions) -> ExitCode:
     cwd = Path.cwd()
     check_writable(options.document, "--json")
     _check_key(options.api_key)
-    gathered, facts = ShardFolder(cwd / options.folder).gathered()
+    folder = ShardFolder(cwd / options.folder)
+    if options.wait_s is not None:
+        _await_shards(folder, FolderPolicy(wait_s=options.wait_s))
+    gathered, facts = folder.gathered()
     loaded = load(
         config_file=options.config_file,
         profile=options.profile,
@@ -143,6 +150,11 @@ def merge_shards(options: MergeOptions) -> ExitCode:
         options.document.write_text(json.dumps(outcome.to_document(), indent=1) + "\n", encoding="utf-8")
     reports.deliver(outcome, redact=redactor.redact, say=say)
     return EXIT_CODES[outcome.verdict]
+
+
+def _await_shards(folder: ShardFolder, policy: FolderPolicy) -> None:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner, ThreadPoolExecutor(1, "shard-folder") as io:
+        runner.run(FolderWait(folder, policy, SystemClock(), io, partial(print, flush=True)).all_over())
 
 
 def _check_key(api_key: Secret) -> None:

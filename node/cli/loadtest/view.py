@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import time
 from collections.abc import Callable
 from typing import Final
@@ -60,7 +61,7 @@ class View:
         self._draw(run)
 
     def _draw(self, run: WatchedRun) -> None:
-        if self._live is None:
+        if self._live is None or not _takes_output(self._console):
             return
         if self._console.size != self._size:
             # The terminal has wrapped the lines anew: nobody knows any more how many there are to draw over.
@@ -72,3 +73,12 @@ class View:
     def _screen(self, run: WatchedRun) -> RenderableType:
         size = self._console.size
         return Group(*panel(run, self._pace, size.width, size.height))
+
+
+def _takes_output(console: Console) -> bool:
+    """False while the terminal is held, as by Ctrl+S: to write would hold the load test, too."""
+    try:
+        place = console.file.fileno()
+    except OSError:
+        return True
+    return bool(select.select([], [place], [], 0)[1])

@@ -29,5 +29,5 @@ class AuditPolicy:
     """What a node earns for a job, where that is known: then points show double credits too."""
     points_per_minute: float = 0.0
     """What a node earns at most for a minute in session."""
-    examples: int = 1000
-    """Ids that are kept of each kind; a report's page and the terminal show the first ones."""
+    examples: int = 20
+    """Ids that are kept of each kind."""

@@ -71,7 +71,7 @@ class SelfWatch:
             self._fold({CPU: cpu}, {LAG: self._lag_s})
             self._lag_s = 0.0
             self._on_tick()
-        self._fold({}, {})
+        self._fold({}, {LAG: self._lag_s})
 
     def _fold(self, own: Mapping[str, float], maxima: Mapping[str, float]) -> None:
         gauges = {**self._gauges(), **own}

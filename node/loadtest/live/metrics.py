@@ -13,9 +13,9 @@ from node.loadtest.report.exposition import exposed, gauge, gauges, info, measur
 
 
 def exposition(run: WatchedRun) -> bytes:
-    """Everything as of the last second, in the text format of version 0.0.4; times are since the run's beginning.
+    """Everything as of the last second, in Prometheus' text format; times are since the run's beginning.
 
-    It reads all histograms, for some ten milliseconds: not for more than one scrape a second.
+    It reads all histograms, for ten to twenty milliseconds of the event loop's time: not for many scrapes a second.
     """
     return exposed(_families(run))
 

@@ -24,7 +24,7 @@ _BELOW: Final = 20
 _ABOVE: Final = 14
 _CLOSE: Final = 0.035
 """What two moments must be apart, as a share of the width, to have a number each."""
-_CHAR: Final = 0.022
+_CHAR: Final = 0.02
 """A character of such a number, as a share of the width where that is small."""
 _MOST_HITS: Final = 180
 """Columns that tell their figures when pointed at."""
@@ -218,13 +218,13 @@ def _moments(timeline: Timeline, time: Axis) -> Iterator[Markup]:
             groups[-1].append(moment)
         else:
             groups.append([moment])
-    free = 0.0
+    free = -1.0
     for group in groups:
         numbers = [moment.number for moment in group]
         shown = str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]}–{numbers[-1]}"
         place = time.place(group[0].at_s)
         half = len(shown) * _CHAR / 2
-        is_room, x = place - half >= free or place == 0.0, _share(place)
+        is_room, x = place - half >= free, _share(place)
         free = max(free, place + half) if is_room else free
         told = [f"{moment.number}, at {duration_text(round(moment.at_s, 1))}: {moment.text}" for moment in group]
         yield tag(

@@ -153,13 +153,18 @@ class ShardFolder:
         """The shards that are not ready yet."""
         return [index for index in range(count) if not self.has(index, "ready.json")]
 
+    @property
+    def count(self) -> int | None:
+        """How many shards there are; None where none has said so yet."""
+        return next((facts.count for facts in self._told_facts().values()), None)
+
+    def _told_facts(self) -> dict[int, Facts]:
+        names = (path.name.partition(".")[0] for path in self.path.glob("*.ready.json"))
+        indexes = sorted(int(name) for name in names if name.isdecimal())
+        return {index: ready.facts for index in indexes if (ready := self.ready(index)) is not None}
+
     def _facts(self) -> Facts:
-        indexes = sorted(
-            int(path.name.partition(".")[0])
-            for path in self.path.glob("*.ready.json")
-            if path.name.partition(".")[0].isdecimal()
-        )
-        told = {index: ready.facts for index in indexes if (ready := self.ready(index)) is not None}
+        told = self._told_facts()
         if not told:
             problem, remedy = f"{str(self.path)!r} holds nothing of any shard", "name the folder of --out"
             raise InvalidInput([InputFault("DIR", problem, remedy)])

@@ -77,6 +77,7 @@ def merged(gathered: Gathered, started_at: float) -> ShardRecord:
         is_cut_short=any(record.is_cut_short for record in records),
         left_out=tuple(dict.fromkeys(fault for record in records for fault in record.left_out)),
         refused=sum(record.refused for record in records),
+        paused_s=max((record.paused_s for record in records), default=0.0),
     )
 
 

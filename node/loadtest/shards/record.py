@@ -29,6 +29,7 @@ def to_document(record: ShardRecord, defects: tuple[str, ...] = ()) -> dict[str,
         "is_cut_short": record.is_cut_short,
         "left_out": list(record.left_out),
         "refused": record.refused,
+        "paused_s": record.paused_s,
         "defects": list(defects),
     }
 
@@ -54,6 +55,7 @@ def from_document(document: Mapping[str, Any]) -> tuple[ShardRecord, tuple[str, 
             is_cut_short=bool(document["is_cut_short"]),
             left_out=tuple(map(str, document["left_out"])),
             refused=int(document["refused"]),
+            paused_s=float(document["paused_s"]),
         )
         return record, tuple(map(str, document["defects"]))
     except (KeyError, TypeError, AttributeError) as error:

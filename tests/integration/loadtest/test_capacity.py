@@ -15,11 +15,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from node.app.loadtest.capacity import CapacityOrder, CapacityResult, CapacitySearch, Find, Ran, Step
+from node.app.loadtest.capacity_result import CapacityOrder, CapacityResult, Find, Step
+from node.app.loadtest.capacity_search import CapacitySearch, Ran
+from node.app.loadtest.steered_run import SteeredRun
 from node.cli.exit_codes import ExitCode
 from node.cli.loadtest.capacity import StepLines, exit_code
 from node.cli.loadtest.knee import knee_parts
-from node.domain.errors import InvalidInput
+from node.domain.errors import ConnectFailed, InvalidInput
 from node.loadtest.audit.kinds import Kind
 from node.loadtest.driver.outcome import LoadOutcome
 from node.loadtest.driver.verdict import Verdict
@@ -30,6 +32,7 @@ from node.loadtest.plan.reading import scenario_of
 from node.loadtest.plan.scaling import Load, height_of
 from node.loadtest.plan.scenario import Scenario
 from node.loadtest.thresholds.threshold import Outcome, State
+from node.observability.bus import EventBus
 from tests.acceptance.program import run, running
 from tests.integration.loadtest.world import plan_text, world
 from tests.support.virtual_time import in_virtual_time
@@ -275,6 +278,48 @@ def test_steps_are_lines_fit_for_a_file(capsys: pytest.CaptureFixture[str]) -> N
     assert out[0].split() == ["step", "load", "nodes", "offered", "accepted", "p99", "job", "verdict"]
     assert "\x1b" not in "".join(out)
     assert re.match(r"\s+1\s+10/s\s+10\s+10/s", out[1])
+
+
+@in_virtual_time
+async def test_on_a_terminal_the_step_under_way_is_shown() -> None:
+    console = Console(highlight=False, width=80, force_terminal=True, file=io.StringIO())
+    lines = StepLines(console, Find.JOBS)
+    lines.begin_step(1, Load(10.0, 10))
+    async with world(plan_text()) as it:
+        watched = SteeredRun(it.run, "http://gateway.test", EventBus())
+        await lines.begin(watched)
+        await it.outcome()
+    lines.leave()
+    lines.leave()
+    assert isinstance(console.file, io.StringIO)
+    assert "step 1: 10/s with 10 nodes, 12s of 12s, over: 100 submitted, 100 accepted" in console.file.getvalue()
+
+
+def test_a_gateway_that_goes_ends_the_search_with_what_is_known() -> None:
+    def answer(step: Plan) -> LoadOutcome:
+        if rate_of(step) > 30:
+            raise ConnectFailed("nobody there")
+        return told(step)
+
+    result = searched(answer)
+    assert result.knee.under == 20.0
+    assert exit_code(result) is ExitCode.THRESHOLDS
+    assert "the gateway does not answer any more: nobody there" in printed(result)
+    with pytest.raises(ConnectFailed):
+        searched(answer, CapacityOrder(lowest=50.0))
+
+
+def test_a_search_that_never_ends_is_ended() -> None:
+    """A gateway of moods: whatever a load was found to be, it is the opposite the next time."""
+    tries: dict[float, int] = {}
+
+    def answer(step: Plan) -> LoadOutcome:
+        rate = rate_of(step)
+        tries[rate] = tries.get(rate, 0) + 1
+        return told(step, met=rate <= 20 or (rate < 40 and tries[rate] % 2 == 1))
+
+    result = searched(answer, CapacityOrder(precision=0.001))
+    assert result.knee.is_found or "no more than 30 steps" in printed(result)
 
 
 REAL = """

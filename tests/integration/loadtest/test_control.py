@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from node.app.loadtest.control import LoadControl
+from node.app.loadtest.plan import LoadTestOrder, plan_load_test
 from node.domain.errors import BrokenReply, ConnectFailed
 from node.domain.secret import Secret
 from node.loadtest.audit.book import Book
@@ -14,6 +16,8 @@ from node.loadtest.audit.gateway_word import GatewayWord
 from node.loadtest.audit.policy import AuditPolicy
 from node.ports.transport import Reply, Request
 from node.sandbox.handshake import Handshake
+from node.settings.load import load
+from tests.integration.loadtest.world import plan_text
 
 CLAIM = ["n", 10.0, 15.0, "lapsed", 15.0]
 LATER = ["m", 14.999, 19.999, "answered", 15.5]
@@ -92,6 +96,21 @@ async def test_what_is_no_ledger_is_told(sandbox: Sandbox, error: type[Exception
         sandbox.pages.append(b"{}")
     with pytest.raises(error):
         await control(sandbox).testify(word(), 0.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("gateway", "lease", "lease_s"),
+    [("", "", 5.0), ("http://127.0.0.1:9", "", None), ("http://127.0.0.1:9", '[gateway]\nlease = "40s"', 40.0)],
+)
+def test_the_audit_knows_the_lease_that_the_plan_names_and_no_other(
+    gateway: str, lease: str, lease_s: float | None, tmp_path: Path
+) -> None:
+    file = tmp_path / "plan.toml"
+    file.write_text(f"{plan_text()}\n{lease}")
+    loaded = load(config_file=None, profile=None, flags={"gateway.url": gateway}, environ={}, cwd=tmp_path)
+    plan = plan_load_test(LoadTestOrder(file, None, Secret("key")), loaded, tmp_path)
+    assert plan.audit_policy.lease_s == lease_s
+    assert plan.audit_policy.owns_jobs is not bool(gateway)
 
 
 async def test_whether_tokens_have_expired_is_told() -> None:

@@ -119,6 +119,26 @@ async def test_a_sandbox_that_shows_no_ledger_is_said_to() -> None:
     assert not isinstance(outcome, NodeError)
 
 
+@pytest.mark.parametrize("has_control", [True, False], ids=["ledger", "public"])
+def test_a_gateway_that_falls_silent_at_the_end_is_not_waited_for_long(has_control: bool) -> None:
+    @in_virtual_time
+    async def check() -> None:
+        async with world(plan_text(), has_control=has_control) as it:
+            record = await it.run.run()
+            it.door.shut()
+            began = asyncio.get_running_loop().time()
+            outcome = await it.judge(record)
+            assert asyncio.get_running_loop().time() - began < 150
+            it.door.open()
+        assert outcome.report.broken == ()
+        assert outcome.report.count(Kind.LOST) is None
+        assert outcome.values["jobs.unknown"] == 100
+        assert outcome.notes
+        assert outcome.verdict is Verdict.FAILED
+
+    check()
+
+
 @in_virtual_time
 async def test_a_defect_of_what_measures_ends_the_run_and_makes_it_void() -> None:
     async with world(plan_text(duration="600s")) as it:

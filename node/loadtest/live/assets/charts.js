@@ -47,10 +47,10 @@ function chartKinds(step, log) {
       track: "measured",
       axes: { y: { written: wording.number, floor: 1 } },
       lines: () => [
-        { row: "offered", label: "offered", color: "grey", dash: [5, 4] },
         { row: "submitted", label: "submitted", color: "blue" },
         { row: "claimed", label: "claimed", color: "orange" },
         { row: "accepted", label: "accepted", color: "green" },
+        { row: "offered", label: "offered", color: "text", dash: [5, 4] },
       ],
     },
     latency: {

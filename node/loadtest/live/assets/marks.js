@@ -41,12 +41,16 @@ const marks = {
     context.font = `${11 * ratio}px system-ui, sans-serif`;
     context.textBaseline = "bottom";
     context.textAlign = "left";
+    // Where they stand close together they must not hide what they mark.
+    const lineAlpha = bbox.width / Math.max(1, seen.length) < 24 * ratio ? 0.4 : 1;
     seen.forEach(({ x, text, number }, index) => {
       context.setLineDash([4 * ratio, 3 * ratio]);
+      context.globalAlpha = lineAlpha;
       context.beginPath();
       context.moveTo(x + 0.5, bbox.top - 3 * ratio);
       context.lineTo(x + 0.5, bbox.top + bbox.height);
       context.stroke();
+      context.globalAlpha = 1;
       const next = index + 1 < seen.length ? seen[index + 1].x : plot.ctx.canvas.width;
       const room = next - x - 7 * ratio;
       const short = String(number);

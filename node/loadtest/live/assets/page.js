@@ -108,8 +108,9 @@ class Page {
     chip.textContent = word;
     chip.dataset.kind = verdict ? verdict[0] : kind;
     const isLoaded = !["waiting", "load"].includes(state.phase);
-    const at = isLoaded ? state.load_s : Math.max(0, state.elapsed_s);
-    const share = Math.min(100, (100 * at) / plan.duration_s);
+    // Submissions that are late may take some seconds more than the plan has.
+    const at = isLoaded ? state.load_s : Math.min(Math.max(0, state.elapsed_s), plan.duration_s);
+    const share = (100 * at) / plan.duration_s;
     document.getElementById("bar").style.width = `${share}%`;
     document.getElementById("progress").setAttribute("aria-valuenow", String(Math.round(share)));
     const left = isLoaded ? "" : `, ${wording.elapsed(plan.duration_s - at)} left`;

@@ -31,7 +31,7 @@ function showErrors(errors) {
   const rows = errors.map(([name, times]) => {
     const cut = name.indexOf(": ");
     const [step, reason] = cut < 0 ? ["", name] : [name.slice(0, cut), name.slice(cut + 2)];
-    return rowOf([made("td", step), made("td", reason), made("td", wording.count(times), "number")]);
+    return rowOf([made("td", step, "step"), made("td", reason), made("td", wording.count(times), "number")]);
   });
   filled("classes", rows);
 }

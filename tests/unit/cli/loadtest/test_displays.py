@@ -40,7 +40,7 @@ def text_of(made: Console) -> str:
     return made.file.getvalue()
 
 
-async def test_a_line_comes_every_fifth_second_and_one_for_each_fault() -> None:
+async def test_a_line_comes_every_fifth_second_for_each_fault_and_at_the_end_of_the_load() -> None:
     made, run = console(), Shown("[b]x[/b]")
     lines = Lines(made, seconds())
     lines.say("Said: [b]this[/b]")
@@ -48,6 +48,8 @@ async def test_a_line_comes_every_fifth_second_and_one_for_each_fault() -> None:
     run.loaded(12)
     run.mark(12, "kill [10%]")
     run.tick(is_paused=True)
+    run.tick(phase=Phase.SETTLING, is_paused=False)
+    run.tick()
     lines.leave()
     lines.say("At the end.")
     assert text_of(made).splitlines() == [
@@ -55,6 +57,8 @@ async def test_a_line_comes_every_fifth_second_and_one_for_each_fault() -> None:
         "5s of 1m, load: 1180 of 1200 nodes run (20 crashed), 50 jobs submitted (10/s), 40 done (8/s), 2 in flight",
         "10s of 1m, load: 1180 of 1200 nodes run (20 crashed), 100 jobs submitted (10/s), 80 done (8/s), 2 in flight",
         "12s: kill [10%]",
+        "12s: the load is over; jobs that are open are awaited",
+        "12s of 1m, settling: 1180 of 1200 nodes run (20 crashed), 120 jobs submitted (0/s), 96 done (0/s), 2 in flight",
         "At the end.",
     ]
 

@@ -14,7 +14,11 @@ from node.domain.states import Life, LifeInput
 from node.loadtest.audit.book import Book
 from node.loadtest.audit.columns import Columns
 from node.loadtest.audit.digest import digest, digest_of
+from node.loadtest.audit.gateway_word import GatewayWord
+from node.loadtest.audit.kinds import Kind
 from node.loadtest.audit.phases import job_phases
+from node.loadtest.audit.policy import AuditPolicy
+from node.loadtest.audit.reconcile import reconcile
 from node.loadtest.audit.views import Held, Marked, Said
 from node.loadtest.audit.watch import Watch
 from node.loadtest.figures.figures import Measure
@@ -192,3 +196,18 @@ def test_the_watch_writes_what_nodes_do_and_phases_come_of_it() -> None:
     assert phases[Measure.JOB].max_s == pytest.approx(10.0, rel=1e-3)
     assert phases[Measure.REDELIVERY].max_s == pytest.approx(5.0, rel=1e-3)
     assert phases[Measure.REDELIVERY].count == 1
+
+
+def test_one_id_for_several_submissions_is_counted_in_one_process_and_over_several() -> None:
+    one, two = Book(), Book()
+    one.submitted(J, "m", T0, T0 + 0.25)
+    one.submitted(J, "m", T0 + 1, T0 + 1.25)
+    two.submitted(J, "m", T0 + 2, T0 + 2.25)
+    two.claimed(JobId("j2"), N, T0 + 3)
+    two.submitted(JobId("j2"), "m", T0 + 3, T0 + 3.25)
+    assert (one.repeated, two.repeated) == (1, 0)
+    whole = copied(one)
+    whole.merge(copied(two))
+    assert whole.repeated == 2
+    report = reconcile(GatewayWord(whole, AuditPolicy(owns_jobs=False)), T0 + 1000)
+    assert report.count(Kind.MISCOUNTED) == 2

@@ -117,12 +117,14 @@ def test_repetitions_of_one_side_tell_of_the_other() -> None:
 
 
 def test_a_change_below_what_the_generator_can_tell_is_none() -> None:
-    sides: list[list[Run]] = [
-        [{"mean.poll": [seconds] * 40, "rate.accepted": [seconds] * 40}] for seconds in (0.001, 0.002)
-    ]
-    assert compare(*sides, METRICS[:1], floor={"mean": 0.0009})[0].answer is Answer.WORSE
-    assert compare(*sides, METRICS[:1], floor={"mean": 0.0011})[0].answer is Answer.SAME
-    assert compare(*sides, METRICS[4:], floor={"rate": 1.0})[0].answer is Answer.BETTER
+    fast, slow = ({"mean.poll": [seconds] * 40, "rate.accepted": [seconds] * 40} for seconds in (0.001, 0.002))
+
+    def answer(metric: Metric, **floor: float) -> Answer:
+        return compare([fast], [slow], [metric], floor=floor)[0].answer
+
+    assert answer(METRICS[0], mean=0.0009) is Answer.WORSE
+    assert answer(METRICS[0], mean=0.0011) is Answer.SAME
+    assert answer(METRICS[4], rate=1.0) is Answer.BETTER
 
 
 def test_the_floors_are_the_lateness_of_the_generator() -> None:

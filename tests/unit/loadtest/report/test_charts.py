@@ -52,7 +52,7 @@ def test_moments_share_a_number_where_they_are_close_and_are_told() -> None:
 def test_numbers_that_have_no_room_are_left_out_and_told_all_the_same() -> None:
     many = [Moment(number, number / 100, "again") for number in range(1, 400)]
     time = Timeline(TIME.begins, 1.0, None, many)
-    groups = [group for group in drawn(Curve("a", [1, 2, 3, 4], 1), time=time).iter("g")]
+    groups = list(drawn(Curve("a", [1, 2, 3, 4], 1), time=time).iter("g"))
     written = [group.findtext("text") for group in groups if group.find("text") is not None]
     assert 4 < len(written) < len(groups)
     told = "".join(group.findtext("title") or "" for group in groups)

@@ -23,7 +23,8 @@ from tests.unit.loadtest.report.outcomes import (
     void,
 )
 
-SCHEMA = Path(__file__).parents[4] / "docs/loadtest-report.schema.json"
+DOCS = Path(__file__).parents[4] / "docs"
+SCHEMA = DOCS / "loadtest-report.schema.json"
 
 
 def test_all_files_are_written_and_nothing_else(tmp_path: Path) -> None:
@@ -100,6 +101,12 @@ def test_the_schema_in_the_docs_is_this_one() -> None:
     jsonschema.Draft202012Validator.check_schema(report_schema())
     written = json.dumps(report_schema(), indent=2) + "\n"
     assert SCHEMA.read_text() == written, "write `report_schema()` to docs/loadtest-report.schema.json anew"
+
+
+def test_the_page_on_reports_has_every_file() -> None:
+    told = (DOCS / "load-testing-reports.md").read_text()
+    assert all(f"| `{name}` |" in told for name in SIGNATURES)
+    assert SCHEMA.name in told
 
 
 def test_a_document_of_another_kind_is_not_of_the_schema() -> None:

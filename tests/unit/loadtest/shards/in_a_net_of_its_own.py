@@ -7,8 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).parents[4]
 
@@ -16,7 +19,10 @@ ROOT = Path(__file__).parents[4]
 def run_in_net(module: str, *arguments: str, timeout_s: float) -> Any:
     """The JSON that a module of the tests prints last, run as a program, in a network of its own where that can be had."""
     command = [sys.executable, "-m", module, *arguments]
-    if shutil.which("unshare") and subprocess.run(["unshare", "-rn", "true"], capture_output=True).returncode == 0:
+    if (
+        shutil.which("unshare")
+        and subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False).returncode == 0
+    ):
         command = ["unshare", "-rn", "sh", "-c", 'ip link set lo up; exec "$@"', "sh", *command]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "COVERAGE_"))}
     done = subprocess.run(
@@ -24,3 +30,9 @@ def run_in_net(module: str, *arguments: str, timeout_s: float) -> Any:
     )
     assert done.returncode == 0, done.stderr[-4000:]
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def needs_ray() -> None:
+    """Skip the test where Ray is not installed; it is not imported, since it warns and stays."""
+    if find_spec("ray") is None:
+        pytest.skip("Ray is not installed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 from collections.abc import Awaitable, Callable
@@ -95,10 +96,8 @@ async def in_folder(path: Path, *told: dict[str, Any]) -> CameBack:
         with ThreadPoolExecutor(1) as io:
             link = FolderLink(folder, index, facts(len(told)), policy, SystemClock(), io)
             writing = asyncio.create_task(link.write_loop())
-            try:
+            with contextlib.suppress(Dead):
                 await toy.program(task, link)
-            except Dead:
-                pass
             link.close()
             await writing
             failures.append(link.failure)

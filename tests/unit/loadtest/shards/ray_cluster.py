@@ -22,7 +22,12 @@ def two_nodes(cpus: int) -> Iterator[Any]:
     warnings.simplefilter("ignore")
     from ray.cluster_utils import Cluster
 
-    node = {"num_cpus": cpus, "include_dashboard": False, "node_ip_address": "127.0.0.1", "object_store_memory": 100 << 20}
+    node = {
+        "num_cpus": cpus,
+        "include_dashboard": False,
+        "node_ip_address": "127.0.0.1",
+        "object_store_memory": 100 << 20,
+    }
     cluster = Cluster(initialize_head=True, head_node_args=node)
     try:
         cluster.add_node(**node)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.loadtest.shards.in_a_net_of_its_own import run_in_net
+from tests.unit.loadtest.shards.in_a_net_of_its_own import needs_ray, run_in_net
 from tests.unit.loadtest.shards.places import CASES, PLACES, CameBack
 
 Cases = dict[str, CameBack]
@@ -15,6 +15,7 @@ Cases = dict[str, CameBack]
 @pytest.fixture(scope="module")
 def of_ray() -> Cases:
     """All cases on one machine's Ray, in a process of their own: Ray is a part of whatever process it is used in."""
+    needs_ray()
     found = run_in_net("tests.unit.loadtest.shards.places", timeout_s=85)
     return {
         name: CameBack(

@@ -27,9 +27,7 @@ def toy_record(index: int, times: Times, *, is_settled: bool = True, is_cut_shor
     book.accepted(before, node, times.begun_at + 1.5, already=False)
     figures.counts[Count.SUBMITTED] += 1
     figures.series.count(Count.SUBMITTED, times.begun_at)
-    return ShardRecord(
-        times, figures, Health(), book, (JobId(f"job-{index}"),), (node,), is_settled, is_cut_short, ()
-    )
+    return ShardRecord(times, figures, Health(), book, (JobId(f"job-{index}"),), (node,), is_settled, is_cut_short, ())
 
 
 def standing(phase: Phase, news: Newsroom) -> ShardStanding:
@@ -63,7 +61,7 @@ async def program(task: bytes, link: ShardLink) -> None:
         await asyncio.sleep(0.2)
         _die()
     left = asyncio.create_task(_left(link, stopped))
-    done, _ = await asyncio.wait(
+    await asyncio.wait(
         [left, asyncio.create_task(stopped.wait())], timeout=told.get("busy_s", 0.0), return_when="FIRST_COMPLETED"
     )
     settled_at = time.time()
