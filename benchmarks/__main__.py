@@ -7,9 +7,11 @@ nothing can be measured here, 130 when it was interrupted.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +20,7 @@ from rich.markup import escape
 
 from benchmarks import suite
 from benchmarks.cores import two_cores
-from benchmarks.figures import Unmeasurable
+from benchmarks.figures import Figure, Unmeasurable
 from benchmarks.machine import facts, load_average
 from benchmarks.peers.found import find_peers
 from benchmarks.report import Report, from_json, show, write_docs, write_json
@@ -27,6 +29,7 @@ _ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = _ROOT / "benchmarks" / "results.json"
 PAGE: Final = _ROOT / "docs" / "performance.md"
 _BUSY: Final = 0.7
+_OTHERS_CORES: Final = 0.1
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -60,17 +63,18 @@ def _measure(options: argparse.Namespace, console: Console) -> Report:
     two_cores()
     peers = find_peers()
     chosen = suite.parts(peers, quick=options.quick)
+    names = [part.name for part in chosen]
+    if unknown := set(options.only or ()) - set(names):
+        raise Unmeasurable(f"no part {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     if options.only:
         chosen = [part for part in chosen if part.name in options.only]
-    if not chosen:
-        raise Unmeasurable(
-            f"no such part; there are {', '.join(part.name for part in suite.parts(peers, quick=False))}"
-        )
     for peer in (peers.locust, peers.autocannon, peers.wrk):
         if peer.missing:
             console.print(peer.missing, markup=False)
     if load_average() > _BUSY:
-        console.print(f"The machine is busy (load average {load_average():g}): figures will be worse than they are.")
+        console.print(
+            f"The machine is busy (load average {load_average():g}): figures will be worse than they should be."
+        )
     with console.status("", refresh_per_second=2) as status:
 
         def tell(text: str) -> None:
@@ -80,7 +84,19 @@ def _measure(options: argparse.Namespace, console: Console) -> Report:
                 console.print(text, markup=False, highlight=False)
 
         figures, took = suite.run(chosen, tell)
+    for remark in _remarks(figures, took):
+        console.print(remark, markup=False, highlight=False)
     return Report(facts(peers.versions), options.quick, took, figures)
+
+
+def _remarks(figures: list[Figure], took: list[suite.Took]) -> Iterator[str]:
+    for part in took:
+        if part.others_cores > _OTHERS_CORES:
+            yield f"Others took {part.others_cores:g} cores during {part.part}: its figures are worse than they should be."
+    for reason, missing in itertools.groupby(
+        (each for each in figures if each.spread is None), lambda each: each.missing
+    ):
+        yield f"Not measured: {', '.join(figure.kind.name for figure in missing)}: {reason}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,6 +6,7 @@ import datetime as dt
 import os
 import platform
 import re
+import resource
 import subprocess
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -47,6 +48,17 @@ def facts(peers: dict[str, str | None]) -> Machine:
 def load_average() -> float:
     """Processes that wanted to run, over the last minute."""
     return round(os.getloadavg()[0], 2)
+
+
+def others_s() -> float:
+    """CPU seconds that were not taken by this process or by children of it that have ended; those stolen by others."""
+    times = psutil.cpu_times()
+    idle_s = times.idle + getattr(times, "iowait", 0.0) + getattr(times, "guest", 0.0)
+    ours_s = sum(
+        usage.ru_utime + usage.ru_stime
+        for usage in (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
+    )
+    return sum(times) - idle_s - getattr(times, "guest_nice", 0.0) - ours_s
 
 
 def _cpu() -> str:

@@ -192,8 +192,8 @@ def _where(report: Report) -> Iterator[list[str]]:
 def _facts(report: Report) -> list[str]:
     machine = report.machine
     versions = ", ".join(f"{name} {value or '– missing'}" for name, value in machine.versions.items())
-    loads = [took.load_average for took in report.took]
-    busy = f"load average before the parts {min(loads):g} to {max(loads):g}" if loads else "nothing was run"
+    others = [took.others_cores for took in report.took]
+    busy = f"others took up to {max(others):g} cores meanwhile" if others else "nothing was run"
     run, minutes = "a short run" if report.quick else "a whole run", sum(took.seconds for took in report.took) / 60
     return [
         f"{machine.date}, {run}, {minutes:.1f} minutes, {busy}",

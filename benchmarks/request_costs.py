@@ -135,7 +135,7 @@ def take_turns(
 ) -> dict[str, list[Turn | str]]:
     """All turns of all rounds; ``tell`` is told who is next.
 
-    Who could not make its requests in one round takes no turn in the others.
+    Who could not make its requests in two rounds takes no turn in the others.
 
     Raises:
         Unmeasurable: there is no nginx.
@@ -148,8 +148,8 @@ def take_turns(
                     before = turns[each.key]
                     if isinstance(each.client, str):
                         before.append(each.client)
-                    elif before and isinstance(before[-1], str):
-                        before.append(before[-1])
+                    elif len(failed := [turn for turn in before if isinstance(turn, str)]) >= 2:
+                        before.append(failed[-1])
                     else:
                         tell(f"round {number + 1} of {rounds.number}, {SAYS[load]}: {each.what}, {each.users} users")
                         try:

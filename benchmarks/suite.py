@@ -9,7 +9,7 @@ from typing import Final
 
 from benchmarks import fleet, idle_nodes, outbox, request_costs, sandbox_polls, where
 from benchmarks.figures import Figure, Found, Kind, Unmeasurable
-from benchmarks.machine import load_average
+from benchmarks.machine import load_average, others_s
 from benchmarks.peers.found import Peers
 from benchmarks.turns import Shape
 
@@ -32,11 +32,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """How a part went: seconds, and the load average before it."""
+    """How a part went: seconds, the load average before it, and how many cores others took meanwhile."""
 
     part: str
     seconds: float
     load_average: float
+    others_cores: float
 
 
 def parts(peers: Peers, *, quick: bool) -> list[Part]:
@@ -79,7 +80,7 @@ def run(chosen: Sequence[Part], tell: Tell) -> tuple[list[Figure], list[Took]]:
     figures: list[Figure] = []
     took: list[Took] = []
     for number, part in enumerate(chosen, 1):
-        began, busy = time.monotonic(), load_average()
+        began, busy, others = time.monotonic(), load_average(), others_s()
         before = f"{number}/{len(chosen)} {part.name}"
         tell(before)
         try:
@@ -87,7 +88,8 @@ def run(chosen: Sequence[Part], tell: Tell) -> tuple[list[Figure], list[Took]]:
         except Unmeasurable as error:
             found = {kind.name: str(error) for kind in part.kinds}
         figures += [_figure(kind, found) for kind in part.kinds]
-        took.append(Took(part.name, round(time.monotonic() - began, 1), busy))
+        seconds = time.monotonic() - began
+        took.append(Took(part.name, round(seconds, 1), busy, round(max(0.0, others_s() - others) / seconds, 2)))
     return figures, took
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from node.app.assembly import Fleet, Ground, assembled
 from node.app.exchange_log import LoggedExecutor
@@ -15,6 +15,9 @@ from node.app.executors import build_executors
 from node.app.plan import FleetPlan
 from node.app.telemetry import Telemetry
 from node.domain.errors import StorageUnavailable
+from node.domain.events import LifeChanged
+from node.domain.ids import NodeId
+from node.domain.states import Life
 from node.gateway.deployment import Deployment
 from node.gateway.fast.transport import FastTransportFactory
 from node.gateway.httpx_transport import HttpxTransportFactory
@@ -24,12 +27,41 @@ from node.outbox.sqlite import SqliteOutbox
 from node.ports.clock import Clock
 from node.ports.transport import TransportFactory
 from node.protocol.tokens import KeyReader
+from node.runtime.garbage import relaxed_collection, set_aside
 from node.runtime.system import SystemClock
 from node.settings.policies import to_policies
 from node.settings.sections.gateway import GatewaySettings
 
+_FEW: Final = 50
+"""Nodes that are not worth it to be set aside by themselves."""
+
 OUTBOX_FILE: Final = Path("outbox/results.sqlite")
 """Where finished results are kept, below the state folder."""
+
+
+class SettledFleet:
+    """A subscriber that has the garbage collector leave a fleet alone, within `relaxed_collection`.
+
+    While the fleet comes up it does so each time that the number of nodes that have run has doubled; the last time
+    when all have.
+    """
+
+    def __init__(self, nodes: int) -> None:
+        self._nodes = nodes
+        self._next = min(_FEW, nodes)
+        self._seen: set[NodeId] = set()
+
+    def handlers(self) -> Mapping[type[Any], Callable[[Any], object]]:
+        """What to call for which kind of event, as an event bus asks for it."""
+        return {LifeChanged: self._on_life}
+
+    def _on_life(self, event: LifeChanged) -> None:
+        if event.after is not Life.RUNNING or self._next > self._nodes:
+            return
+        self._seen.add(event.node)
+        if len(self._seen) >= self._next:
+            set_aside()
+            self._next = min(2 * self._next, self._nodes) if self._next < self._nodes else self._nodes + 1
 
 
 @contextlib.asynccontextmanager
@@ -53,6 +85,8 @@ async def open_fleet(
     transports = FastTransportFactory(tls, stock, max_reply_bytes=most, trust_env=trust_env)
     clock, chance, events = SystemClock(), random.Random(plan.seed), telemetry.bus
     async with AsyncExitStack() as stack:
+        stack.enter_context(relaxed_collection())
+        stack.callback(events.attach(SettledFleet(len(plan.nodes))))
         outbox = await SqliteOutbox.open(outbox_file(plan.state_dir), policies.outbox, clock, events)
         stack.push_async_callback(outbox.aclose)
         executor = build_executors(settings, plan.prompts, tls, clock, chance, events)

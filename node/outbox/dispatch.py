@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from node.domain.errors import StorageUnavailable
 from node.domain.events import Notice, ResultAccepted, ResultBuried, ResultDelayed
@@ -18,6 +18,8 @@ from node.ports.events import EventSink
 from node.ports.outbox import Keeping, Outbox
 from node.ports.source import JobSource
 from node.runtime.tasks import TaskOwner
+
+_OK: Final = Ruling.OK
 
 
 class Dispatch:
@@ -50,7 +52,7 @@ class Dispatch:
 
     def take(self, lane: Lane, parcel: Parcel) -> None:
         """Start a parcel that the outbox has just taken, or let it wait for its turn."""
-        if lane.has_waiting or not self._moves(lane) or (source := self._free_source(lane)) is None:
+        if lane.waiting or not self._moves(lane) or (source := self._free_source(lane)) is None:
             lane.queue.append(parcel)
         else:
             self._send(lane, parcel, source)
@@ -59,7 +61,7 @@ class Dispatch:
         """Start what may go."""
         if not self._moves(lane):
             return
-        while lane.has_waiting and (source := self._free_source(lane)) is not None:
+        while lane.waiting and (source := self._free_source(lane)) is not None:
             parcel = lane.queue.popleft()
             if not self._is_over(lane, parcel):
                 self._send(lane, parcel, source)
@@ -100,7 +102,7 @@ class Dispatch:
             else:
                 parcel.placed = True
                 lane.queue.appendleft(parcel)
-        if lane.has_waiting:
+        if lane.waiting:
             self.pump(lane)
         self._on_change(lane.node)
 
@@ -114,8 +116,13 @@ class Dispatch:
 
     async def _submit(self, lane: Lane, parcel: Parcel, source: JobSource) -> None:
         verdict = await source.settle(parcel.finished)
+        if verdict.ruling is _OK:
+            lane.answered()
+            parcel.verdict = verdict
+            await self._record(lane, parcel, verdict)
+            return
         match verdict.ruling:
-            case Ruling.OK | Ruling.ALREADY | Ruling.DEAD_LETTER | Ruling.REFUSED:
+            case Ruling.ALREADY | Ruling.DEAD_LETTER | Ruling.REFUSED:
                 lane.answered()
                 parcel.verdict = verdict
                 await self._record(lane, parcel, verdict)
@@ -136,25 +143,26 @@ class Dispatch:
 
     async def _record(self, lane: Lane, parcel: Parcel, verdict: Verdict) -> None:
         """Enter the source's last word in the outbox; while the disk does not take it, try that alone again."""
-        taken = verdict.ruling is Ruling.OK or verdict.ruling is Ruling.ALREADY
+        key = parcel.finished.key
+        already = verdict.ruling is not _OK and verdict.ruling is Ruling.ALREADY
+        taken = already or verdict.ruling is _OK
         try:
             if taken:
-                await self._outbox.accept(parcel.key)
+                await self._outbox.accept(key)
             else:
-                await self._outbox.bury(parcel.key, verdict.reason)
+                await self._outbox.bury(key, verdict.reason)
         except StorageUnavailable as error:
             parcel.records += 1
             wait = self._policy.back_off.draw(parcel.records, self._random)
             self._place(lane, parcel, wait)
-            self._events.emit(ResultDelayed(parcel.key, parcel.attempts, str(error), wait))
+            self._events.emit(ResultDelayed(key, parcel.attempts, str(error), wait))
             return
         lane.remove(parcel)
         if taken:
             took = self._clock.wall() - parcel.finished.received_at
-            already = verdict.ruling is Ruling.ALREADY
-            self._events.emit(ResultAccepted(parcel.key, took, parcel.attempts, already))
+            self._events.emit(ResultAccepted(key, took, parcel.attempts, already))
         else:
-            self._events.emit(ResultBuried(parcel.key, verdict.reason))
+            self._events.emit(ResultBuried(key, verdict.reason))
 
     def _back_off(self, lane: Lane, parcel: Parcel, verdict: Verdict) -> None:
         """Try the parcel again later, and hold its lane for as long as the lane's own failures make it."""

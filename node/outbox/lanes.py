@@ -48,7 +48,6 @@ class Lane:
     """
 
     __slots__ = (
-        "_queue",
         "failed",
         "failures",
         "node",
@@ -57,6 +56,7 @@ class Lane:
         "session",
         "source",
         "under_way",
+        "waiting",
     )
 
     def __init__(self, node: NodeId) -> None:
@@ -65,7 +65,7 @@ class Lane:
         self.session = 0
         """Counts the attachments."""
         self.parcels: dict[JobKey, Parcel] = {}
-        self._queue: deque[Parcel] | None = None
+        self.waiting: deque[Parcel] | None = None
         """Those that go as soon as the lane moves. None for a node that had none yet: an empty deque takes 760 bytes."""
         self.under_way = 0
         self.failures = 0
@@ -77,15 +77,10 @@ class Lane:
 
     @property
     def queue(self) -> deque[Parcel]:
-        """Those that go as soon as the lane moves."""
-        if self._queue is None:
-            self._queue = deque()
-        return self._queue
-
-    @property
-    def has_waiting(self) -> bool:
-        """Whether any parcel is in the queue."""
-        return bool(self._queue)
+        """Those that go as soon as the lane moves, to add to them."""
+        if self.waiting is None:
+            self.waiting = deque()
+        return self.waiting
 
     def width(self, per_node: int) -> int:
         """How many may be under way."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Final
 
 from node.domain.ids import JobKey
 from node.domain.policies import OutboxPolicy
-from node.domain.results import Embeddings, Failure, FinishedJob, Generation, Output, Success
+from node.domain.results import Embeddings, Failure, FinishedJob
 from node.outbox.shelf import Shelf, Shelved, expiry_reason
 from node.ports.clock import Clock
 from node.ports.outbox import Keeping
+
+_UNKNOWN: Final = Keeping.UNKNOWN
 
 _OVERHEAD_BYTES = 512
 """What a result counts for besides its text: about the size of the rest of its record on disk."""
@@ -33,7 +35,7 @@ class MemoryOutbox(Shelved):
     async def put(self, finished: FinishedJob) -> None:
         """See `node.ports.outbox.Outbox.put`."""
         now = self._clock.wall()
-        if self._shelf.keeping(finished.key, now) is not Keeping.UNKNOWN:
+        if self._shelf.keeping(finished.key, now) is not _UNKNOWN:
             return
         size = _size(finished)
         self._shelf.require_room(size)
@@ -73,23 +75,10 @@ class MemoryOutbox(Shelved):
 
 
 def _size(finished: FinishedJob) -> int:
-    match finished.outcome:
-        case Success(Generation(text)):
-            # First, since most results are.
-            return len(text) + _OVERHEAD_BYTES
-        case Success(output):
-            return _output_size(output) + _OVERHEAD_BYTES
-        case Failure(reason, _):
-            return len(reason) + _OVERHEAD_BYTES
-        case outcome:
-            assert_never(outcome)
-
-
-def _output_size(output: Output) -> int:
-    match output:
-        case Generation(text):
-            return len(text)
-        case Embeddings(vectors):
-            return _NUMBER_BYTES * sum(map(len, vectors))
-        case _:
-            assert_never(output)
+    outcome = finished.outcome
+    if isinstance(outcome, Failure):
+        return len(outcome.reason) + _OVERHEAD_BYTES
+    output = outcome.output
+    if isinstance(output, Embeddings):
+        return _NUMBER_BYTES * sum(map(len, output.vectors)) + _OVERHEAD_BYTES
+    return len(output.text) + _OVERHEAD_BYTES

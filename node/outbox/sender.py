@@ -24,6 +24,8 @@ from node.ports.source import JobSource
 from node.runtime.signals import Bell, Signal
 from node.runtime.tasks import TaskOwner
 
+_PENDING: Final = Keeping.PENDING
+
 _LOADED_AT_ONCE: Final = 500
 """Results taken up at the start between two turns of the event loop."""
 
@@ -212,7 +214,7 @@ class Sender:
     def _take_up(self, finished: FinishedJob) -> None:
         key = finished.key
         lane = self._lanes.lane(key.node, key.source)
-        if key not in lane.parcels and self._outbox.keeping(key) is Keeping.PENDING:
+        if key not in lane.parcels and self._outbox.keeping(key) is _PENDING:
             parcel = lane.parcels[key] = Parcel(finished)
             self._dispatch.take(lane, parcel)
 

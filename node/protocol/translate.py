@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, assert_never
+from typing import Any, Final
 
 from pydantic_core import to_json
 
 from node.domain.identity import NodeSpec
 from node.domain.ids import JobId
 from node.domain.jobs import ChatPayload, Job, MalformedPayload, Message
-from node.domain.results import Failure, FinishedJob, Generation, Points, Success
+from node.domain.results import FinishedJob, Generation, Points, Success
 from node.domain.secret import Secret
 from node.protocol.messages import (
     IdentityCheck,
@@ -118,19 +118,19 @@ def result_wire(finished: FinishedJob) -> bytes:
         ValueError: a name holds half of a surrogate pair.
     """
     api_key = finished.receipt.get(API_KEY)
-    match finished.outcome:
-        case Success(Generation() as made):
-            result: dict[str, Any] = {"message": {"role": "assistant", "content": _sendable(made.text)}}
-            if (used := usage(made)) is not None:
-                result["usage"] = used
-            model, status = made.model, "success"
-        case Success(output):
-            raise TypeError(f"the gateway hands out chats alone, and takes no {type(output).__name__}")
-        case Failure(reason, model):
-            result = {"message": {"role": "assistant", "content": ""}, "error": _sendable(reason)}
-            status = "error"
-        case outcome:
-            assert_never(outcome)
+    outcome = finished.outcome
+    result: dict[str, Any]
+    if isinstance(outcome, Success):
+        made = outcome.output
+        if not isinstance(made, Generation):
+            raise TypeError(f"the gateway hands out chats alone, and takes no {type(made).__name__}")
+        result = {"message": {"role": "assistant", "content": _sendable(made.text)}}
+        if (used := usage(made)) is not None:
+            result["usage"] = used
+        model, status = made.model, "success"
+    else:
+        result = {"message": {"role": "assistant", "content": ""}, "error": _sendable(outcome.reason)}
+        model, status = outcome.model, "error"
     body = {
         "job_id": finished.key.job,
         "api_key": "" if api_key is None else api_key.reveal(),

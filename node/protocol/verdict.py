@@ -42,6 +42,7 @@ EXPECTED: Final[Mapping[Step, type[WireMessage]]] = {
 _WITH_TEXTS: Final = frozenset({Step.POLL, Step.GET_RESULT, Step.CHAT})
 """The steps whose answer holds a prompt or an answer, which may be long."""
 
+_POLL: Final = Step.POLL
 _PASSING: Final = frozenset({408, 425, 429})
 _REASON_CHARS: Final = 300
 
@@ -77,7 +78,7 @@ def judge(step: Step, status: int, headers: Mapping[str, str], body: bytes, *, r
         renewed: whether the session was already renewed on behalf of this very request.
     """
     if 200 <= status < 300:
-        if step is Step.POLL and (status == 204 or body in EMPTY_POLLS):
+        if step is _POLL and (status == 204 or body in EMPTY_POLLS):
             return NO_JOB
         return _judge_success(step, status, body)
     if 300 <= status < 400:
@@ -113,10 +114,10 @@ def _read(expected: type[WireMessage], body: bytes) -> WireMessage:
 
 
 def _judge_message(message: WireMessage) -> Judged:
+    if isinstance(message, PollReply):
+        return NO_JOB if message.job_data is None else Judged(_OK.verdict, message)
     if isinstance(message, IdentityReply) and message.valid_credentials is not True:
         return _ruled(Ruling.IDENTITY_REFUSED, "the auth service does not hold these credentials valid")
-    if isinstance(message, PollReply) and message.job_data is None:
-        return NO_JOB
     return Judged(_OK.verdict, message)
 
 

@@ -23,11 +23,15 @@ from node.protocol.messages import PollReply
 from node.protocol.routes import Step
 from node.protocol.verdict import EMPTY_POLLS, NO_JOB, Judged, judge
 
-# Looked up once: an enum makes each of them anew.
-_POLL: Final = Step.POLL.route
-_POLL_LABEL: Final = Step.POLL.label
-_RESULT: Final = Step.UPDATE_RESULT.route
-_RESULT_LABEL: Final = Step.UPDATE_RESULT.label
+# Looked up once: on Python 3.11 a member of an enum takes as long to find as a call.
+_POLL_STEP: Final = Step.POLL
+_POLL: Final = _POLL_STEP.route
+_POLL_LABEL: Final = _POLL_STEP.label
+_RESULT_STEP: Final = Step.UPDATE_RESULT
+_RESULT: Final = _RESULT_STEP.route
+_RESULT_LABEL: Final = _RESULT_STEP.label
+_OK: Final = Ruling.OK
+_RENEW: Final = Ruling.RENEW
 
 _TAKEN: Final = frozenset({b'{"status":"ok"}', b'{"status": "ok"}', b"{}", b""})
 """The bodies with which gateways mostly take a result: they say nothing that would be read."""
@@ -72,12 +76,14 @@ class GatewaySource:
             judged = await self._calls.call(self._poll, still_wanted)
         except TransportError as error:
             raise TryLater(str(error)) from error
+        if judged is NO_JOB:
+            return None
         verdict = judged.verdict
+        if verdict.ruling is _OK:
+            return self._job(judged)
         match verdict.ruling:
             case Ruling.NO_JOB:
                 return None
-            case Ruling.OK:
-                return self._job(judged)
             case Ruling.RETRY:
                 raise TryLater(verdict.reason, verdict.retry_after_s)
             case Ruling.RENEW | Ruling.SESSION_LOST:
@@ -98,7 +104,7 @@ class GatewaySource:
                 return _ACCEPTED
             secrets = tuple(finished.receipt.values())
             body = masked(reply.body, secrets, _answer(finished)) if reply.status >= 400 else reply.body
-            return judge(Step.UPDATE_RESULT, reply.status, reply.headers, body, renewed=renewed)
+            return judge(_RESULT_STEP, reply.status, reply.headers, body, renewed=renewed)
 
         body = translate.result_wire(finished)
         call = Call(_RESULT_LABEL, _RESULT.method, _RESULT.path, self._result_timeout_s, judged, body)
@@ -109,7 +115,7 @@ class GatewaySource:
         except SessionLost as error:
             return Verdict(Ruling.SESSION_LOST, str(error))
         # The session was renewed if that could be done, and this result denied all the same.
-        return replace(verdict, ruling=Ruling.SESSION_LOST) if verdict.ruling is Ruling.RENEW else verdict
+        return replace(verdict, ruling=Ruling.SESSION_LOST) if verdict.ruling is _RENEW else verdict
 
     def _job(self, judged: Judged) -> Job | None:
         data = judged.message.job_data if isinstance(judged.message, PollReply) else None
@@ -131,4 +137,4 @@ def _answer(finished: FinishedJob) -> str:
 def _judge_poll(reply: Reply, renewed: bool) -> Judged:
     if reply.status == 200 and reply.body in EMPTY_POLLS:
         return NO_JOB
-    return judge(Step.POLL, reply.status, reply.headers, reply.body, renewed=renewed)
+    return judge(_POLL_STEP, reply.status, reply.headers, reply.body, renewed=renewed)

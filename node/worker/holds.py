@@ -10,6 +10,8 @@ from node.domain.states import Hold
 from node.ports.clock import Clock
 from node.ports.events import EventSink
 
+_NOTHING: Final = Hold.NOTHING
+
 _TOLD: Final = Hold.PAUSED | Hold.DRAINING
 """The reasons that somebody puts and takes away; all others are found anew at each look."""
 
@@ -40,12 +42,12 @@ class Holds:
     def look(self, found: Hold) -> None:
         """Replace all reasons but those that somebody has put."""
         if found is not self.now:
-            self._replace(found if self.now is Hold.NOTHING else found | self.now & _TOLD)
+            self._replace(found if self.now is _NOTHING else found | self.now & _TOLD)
 
     @property
     def none_is_told(self) -> bool:
         """Whether nobody has put a reason that stays until it is taken away."""
-        return self.now is Hold.NOTHING or not self.now & _TOLD
+        return self.now is _NOTHING or not self.now & _TOLD
 
     def _replace(self, holds: Hold) -> None:
         if holds is self.now:

@@ -14,13 +14,14 @@ from node.domain.events import Crash, JobClaimed, JobEnded, JobSkipped, ResultLo
 from node.domain.identity import NodeSpec
 from node.domain.ids import JobKey, SourceId
 from node.domain.jobs import ChatPayload, EmbeddingPayload, Job, MalformedPayload, Payload
-from node.domain.results import Failure, FinishedJob, Generation, Success
+from node.domain.results import Embeddings, Failure, FinishedJob, Success
 from node.ports.outbox import Keeping
 from node.runtime.interrupt import Interrupt, Interrupted
 from node.runtime.signals import Bell
 from node.runtime.tasks import TaskOwner, crash
 from node.worker.surroundings import Surroundings
 
+_UNKNOWN: Final = Keeping.UNKNOWN
 _ABANDON_S: Final = 0.5
 """Time for jobs that are cancelled to end."""
 
@@ -49,23 +50,20 @@ class JobRunner:
     ``on_free`` is called whenever a job has ended.
     """
 
-    __slots__ = ("_abandoned", "_around", "_interrupts", "_on_free", "_open", "_spec", "_stop_reason", "_tasks")
+    __slots__ = ("_abandoned", "_around", "_interrupts", "_on_free", "_open", "_spec", "_stop_reason", "_tasks", "busy")
 
     def __init__(self, spec: NodeSpec, around: Surroundings, on_free: Callable[[], None]) -> None:
         self._spec = spec
         self._around = around
         self._on_free = on_free
         self._open: dict[JobKey, _OpenJob] = {}
+        self.busy = 0
+        """Slots in use."""
         self._interrupts: list[Interrupt] = []
         """Those of former jobs, to be used again: each knows its loop by then."""
         self._tasks = TaskOwner(self._tell_crash)
         self._stop_reason = ""
         self._abandoned = False
-
-    @property
-    def busy(self) -> int:
-        """Slots in use."""
-        return len(self._open)
 
     def start(self, job: Job, source: SourceId) -> bool:
         """Work on a job, unless it runs already or its result is known: no node runs a job twice.
@@ -82,6 +80,7 @@ class JobRunner:
         interrupt = self._interrupts.pop() if self._interrupts else Interrupt()
         open_job = _OpenJob(job, key, clock.wall(), clock.monotonic(), interrupt)
         self._open[key] = open_job
+        self.busy += 1
         events.emit(JobClaimed(key, job.payload.model, job.kind))
         self._tasks.start(self._run(open_job), name=f"job {key.job}", on_done=partial(self._close, open_job))
         return True
@@ -116,20 +115,22 @@ class JobRunner:
     def _reason_to_skip(self, key: JobKey) -> str:
         if key in self._open:
             return "it is being worked on"
-        match self._around.sender.keeping(key):
-            case Keeping.UNKNOWN:
-                return ""
+        keeping = self._around.sender.keeping(key)
+        if keeping is _UNKNOWN:
+            return ""
+        match keeping:
             case Keeping.PENDING:
                 return "its result waits to be sent"
             case Keeping.ACCEPTED:
                 return "its result was accepted"
             case Keeping.DEAD:
                 return "its result was refused before, and is sent again"
-            case keeping:
+            case _:
                 assert_never(keeping)
 
     def _close(self, open_job: _OpenJob) -> None:
         del self._open[open_job.key]
+        self.busy -= 1
         self._interrupts.append(open_job.interrupt)
         if not open_job.is_kept and not self._abandoned:
             self._around.events.emit(ResultLost(open_job.key, "a defect of the program ended the job"))
@@ -139,15 +140,15 @@ class JobRunner:
         self._around.events.emit(told._replace(node=self._spec.node_id))
 
     async def _run(self, open_job: _OpenJob) -> None:
-        match open_job.job.payload:
-            case ChatPayload() as chat:
-                outcome = await self._execute(open_job, self._capped(chat))
-            case EmbeddingPayload() as embedding:
-                outcome = await self._execute(open_job, embedding)
-            case MalformedPayload(model, reason):
-                outcome = Failure(reason, model)
-            case payload:
-                assert_never(payload)
+        payload = open_job.job.payload
+        if isinstance(payload, ChatPayload):
+            outcome = await self._execute(open_job, self._capped(payload))
+        elif isinstance(payload, EmbeddingPayload):
+            outcome = await self._execute(open_job, payload)
+        elif isinstance(payload, MalformedPayload):
+            outcome = Failure(payload.reason, payload.model)
+        else:
+            assert_never(payload)
         finished = self._finish(open_job, outcome)
         kept = partial(self._kept, open_job, finished)
         attempt = 0
@@ -209,20 +210,22 @@ class JobRunner:
 
 
 def _ended_event(finished: FinishedJob, took_s: float, error: str) -> JobEnded:
-    match finished.outcome:
-        case Success(output):
-            made = output if isinstance(output, Generation) else None
-            return JobEnded(
-                finished.key,
-                output.executor,
-                output.model,
-                took_s,
-                output_tokens=made.output_tokens if made else None,
-                prompt_tokens=output.prompt_tokens,
-                first_token_s=made.first_token_s if made else None,
-                finish_reason=made.finish_reason if made else None,
-            )
-        case Failure(reason, model):
-            return JobEnded(finished.key, "", model, took_s, output_tokens=None, error=error or reason)
-        case outcome:
-            assert_never(outcome)
+    outcome = finished.outcome
+    if isinstance(outcome, Failure):
+        return JobEnded(finished.key, "", outcome.model, took_s, output_tokens=None, error=error or outcome.reason)
+    made = outcome.output
+    if isinstance(made, Embeddings):
+        return JobEnded(
+            finished.key, made.executor, made.model, took_s, output_tokens=None, prompt_tokens=made.prompt_tokens
+        )
+    return JobEnded(
+        finished.key,
+        made.executor,
+        made.model,
+        took_s,
+        made.output_tokens,
+        "",
+        made.prompt_tokens,
+        made.first_token_s,
+        made.finish_reason,
+    )

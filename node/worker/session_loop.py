@@ -17,6 +17,10 @@ from node.worker.job_runner import JobRunner
 from node.worker.poller import Poller
 from node.worker.surroundings import Surroundings
 
+# Looked up once: on Python 3.11 a member of an enum takes as long to find as a call.
+_NOTHING: Final = Hold.NOTHING
+_NO_SLOT: Final = Hold.NO_SLOT
+
 _TIMED: Final = (Hold.NOTHING, Hold.BACK_OFF)
 """What is over when the next poll is due."""
 
@@ -134,7 +138,7 @@ class SessionLoop:
         check_due = self._checks.due
         if check_due <= now:
             return self._check()
-        if self._holds.now is Hold.NOTHING and self._poller.due <= now:
+        if self._holds.now is _NOTHING and self._poller.due <= now:
             return self._poll()
         self._until = min(check_due, self._next_look(now))
         return self._bell.wait(self._until - now)
@@ -156,7 +160,7 @@ class SessionLoop:
             self._holds.look(found)
 
     def _closed_gates(self) -> Hold:
-        found = Hold.NOTHING if self._runner.busy < self._slots else Hold.NO_SLOT
+        found = _NOTHING if self._runner.busy < self._slots else _NO_SLOT
         if not self._sender.accepting:
             found = found.also(Hold.DISK)
         for gate in self._gates:

@@ -355,6 +355,8 @@ async def test_a_scale_can_be_logarithmic(visit: Visits) -> None:
             await page.check("#log")
             assert await page.evaluate("page.charts.all.latency.plot.scales.y.distr") == 3
             assert await page.evaluate(COLORS, "latency") > 5
+            named = "() => page.charts.all.latency.plot.axes[1]._values.filter((text) => text)"
+            assert await page.evaluate(named) == ["200 ms", "500 ms", "1 s", "2 s", "5 s", "10 s"]
 
 
 async def test_counts_stay_right_when_cells_are_joined(visit: Visits) -> None:

@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from playwright.async_api import Page
 
 
+MAKERS = (passed, broken, untold, empty, hostile, compared)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def outcomes() -> None:
+    """Made once and before any test: they come from runs in virtual time, which no other event loop may surround."""
+    for make in MAKERS:
+        make()
+
+
 def written(outcome: LoadOutcome, folder: Path) -> str:
     path = folder / "report.html"
     path.write_text(page(outcome), encoding="utf-8")
@@ -34,7 +44,7 @@ async def background(page: Page) -> str:
 
 # The fixture fails the test for whatever the console says, violations of the policy among it, and for any request.
 @pytest.mark.parametrize("width", [380, 760, 1280])
-@pytest.mark.parametrize("make", [passed, broken, untold, empty, hostile, compared], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
 async def test_it_fits_and_complains_of_nothing(
     visit: Visits, make: Callable[[], LoadOutcome], width: int, tmp_path: Path
 ) -> None:

@@ -150,7 +150,7 @@ def _warnings(baseline: Sequence[RunDocument], candidate: RunDocument) -> Iterat
     for run in baseline:
         if keys := _differing(run.plan, candidate.plan):
             more = f" and {len(keys) - _MOST_KEYS} more" if len(keys) > _MOST_KEYS else ""
-            yield f"{run.name} had another plan: {', '.join(keys[:_MOST_KEYS])}{more} differ"
+            yield f"{run.name} had another plan, which differs in {', '.join(keys[:_MOST_KEYS])}{more}"
 
 
 def _differing(one: object, two: object, path: str = "") -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from node.app.loadtest.policies import sandbox_policy
 from node.app.loadtest.shards_run import run_shard
 from node.app.loadtest.shards_task import ShardGateway, ShardWork
 from node.app.ownership import check_own
-from node.domain.errors import InputFault, InvalidInput, ShardsFailed
+from node.domain.errors import InputFault, InvalidInput, NodeError, ShardsFailed
 from node.domain.secret import Secret
 from node.executors.prompt_book import PromptBook
 from node.loadtest.driver.identities import Identities, MadeIdentities, RosterIdentities
@@ -69,7 +70,14 @@ class FolderShard:
             ShutdownSignals(orders.stop, orders.abort, self.exit_code_at_third_signal),
             ThreadPoolExecutor(1, "shard-folder") as io,
         ):
-            link = FolderLink(self.folder, self.shard.index, await self._facts(clock.wall()), self.policy, clock, io)
+            try:
+                facts = await self._facts(clock.wall())
+            except NodeError as error:
+                # The others would wait for it.
+                failure = json.dumps({"reason": str(error)}).encode()
+                self.folder.write(self.shard.index, "failed.json", failure)
+                raise
+            link = FolderLink(self.folder, self.shard.index, facts, self.policy, clock, io)
             orders.link = link
             writing = tasks.start(link.write_loop(), "files of the shard")
             try:

@@ -109,7 +109,6 @@ class Connection(asyncio.Protocol):
         self._readiness = select.poll()
         self._readiness.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
-    @property
     def is_quiet(self) -> bool:
         """Whether it is open, and nothing waits to be read: neither bytes that nobody asked for nor its end."""
         readiness, transport = self._readiness, self._transport

@@ -58,9 +58,9 @@ class Pool:
         """A connection that has been used before and is open; None where there is none."""
         resting = self._resting
         while resting:
-            connection, _ = resting.popitem()
+            connection = resting.popitem()[0]
             self._busy[connection] = None
-            if connection.is_quiet:
+            if connection.is_quiet():
                 if self._ticker is None:
                     self._ticker = self._loop.call_later(_TICK_S, self._tick)
                 return connection

@@ -63,7 +63,7 @@ class Settling:
         return not await self._awaited()
 
     async def _is_over_for_all(self, awaited: list[JobId], now: float) -> bool:
-        if self._next == 0 and now < self._asked_at + _ASK_EVERY_S:
+        if not awaited or (self._next == 0 and now < self._asked_at + _ASK_EVERY_S):
             return not awaited
         asked = awaited[self._next : self._next + _MOST]
         self._asked_at = now

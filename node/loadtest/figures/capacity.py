@@ -204,14 +204,14 @@ def _doubted(notes: _Notes, load: float) -> Generator[float, Outcome, bool]:
 
 
 def _next(notes: _Notes, under: float, over: float) -> float:
-    """Twice the load while none has failed; then to either side of the wall that was met, if any; then the middle."""
+    """Twice the load while none has failed; then about the wall that was met, if any, from below; then the middle."""
     search = notes.search
     if over == inf:
         return _rounded(search, min(search.most, 2 * under if notes.probes else search.start))
     guesses = [(under + over) / 2]
     if walls := notes.walls():
         wall, aside = median(walls), 0.45 * search.tolerance
-        guesses = [wall * (1 - aside), wall * (1 + aside), *guesses]
+        guesses = [wall * (1 - aside), wall * (1 + aside), wall * (1 + 3 * aside), *guesses]
     loads = [_rounded(search, max(search.least, guess)) for guess in guesses]
     # A guess next to an end says little, unless the bracket is that small.
     room = min(search.tolerance * over, over - under) / 4

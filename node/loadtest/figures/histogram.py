@@ -20,11 +20,12 @@ from array import array
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
 from math import ceil
 from operator import mul
-from typing import Final, NamedTuple
+from typing import Final
 
 from node.loadtest.figures.buckets import FINE, HIGHEST_US
 
@@ -72,7 +73,8 @@ class Tally:
         return len(missing)
 
 
-class Summary(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Summary:
     """What there is to say of a histogram: how many values, their sum, and percentiles as asked for, both in seconds."""
 
     count: int

@@ -37,13 +37,18 @@ def plan_document(plan: Plan, gateway: str, run_id: str) -> dict[str, object]:
     }
 
 
+def is_ended(run: WatchedRun) -> bool:
+    """Whether nothing more is measured."""
+    return run.standing.phase is Phase.OVER or run.verdict is not None
+
+
 def state_document(run: WatchedRun, trail: Trail) -> dict[str, object]:
     """Counts are from the beginning, rates a second, times in seconds, ``begun_at`` is Unix time.
 
     Rates are of the last second, percentiles of the last `WINDOW_S`; both are of the whole load when it is over.
     """
     standing, figures = run.standing, run.figures
-    is_over = standing.phase is Phase.OVER
+    is_over = is_ended(run)
     counts = {"offered": standing.offered, "submitted": standing.submitted, "accepted": standing.accepted}
     means = {name: count / trail.load_s if trail.load_s else 0.0 for name, count in counts.items()}
     return {

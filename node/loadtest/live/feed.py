@@ -9,8 +9,7 @@ from typing import Final
 
 from pydantic_core import to_json
 
-from node.loadtest.driver.run import Phase
-from node.loadtest.live.document import plan_document, state_document
+from node.loadtest.live.document import is_ended, plan_document, state_document
 from node.loadtest.live.tracks import Latencies, Place, Track, measured_rows, standing_rows
 from node.loadtest.live.trail import Trail
 from node.loadtest.live.watched import WatchedRun
@@ -89,7 +88,7 @@ class Feed:
         said: dict[str, object] = {}
         while not self._is_closed:
             # Before the rest is read, so that the last state comes with the last figures.
-            is_judged, ticks, is_over = self._run.verdict is not None, self._ticks, self._is_over
+            is_judged, ticks, is_over = self._run.verdict is not None, self._ticks, is_ended(self._run)
             if said.get("ticks") != ticks or is_judged:
                 for track, place in places:
                     for at, until in place.spans(track, is_over=is_over):
@@ -125,12 +124,9 @@ class Feed:
             self._blocks[key] = _event("cells", track.block(at, until))
         return self._blocks[key]
 
-    @property
-    def _is_over(self) -> bool:
-        return self._run.standing.phase is Phase.OVER
-
     def _hear(self) -> None:
-        self._trail.note(self._run.standing)
+        if not is_ended(self._run):
+            self._trail.note(self._run.standing)
         self._ticks += 1
         self._blocks.clear()
         self._ring()

@@ -12,7 +12,7 @@ from typing import Final
 
 from node.domain.secret import Secret
 
-_STYLES: Final = ("vendor/uPlot.min.css", "layout.css", "parts.css")
+_STYLES: Final = ("vendor/uPlot.min.css", "layout.css", "controls.css", "panels.css")
 _SCRIPTS: Final = (
     "vendor/uPlot.iife.min.js",
     "wording.js",

@@ -15,7 +15,7 @@ from node.loadtest.report.exposition import exposed, gauge, gauges, info, measur
 def exposition(run: WatchedRun) -> bytes:
     """Everything as of the last second, in Prometheus' text format; times are since the run's beginning.
 
-    It reads all histograms, for ten to twenty milliseconds of the event loop's time: not for many scrapes a second.
+    It takes ten to thirty milliseconds of the event loop's time where all histograms are full.
     """
     return exposed(_families(run))
 

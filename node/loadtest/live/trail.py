@@ -34,8 +34,8 @@ class Trail:
         self._is_loaded = False
 
     def note(self, standing: Standing) -> None:
-        """Take a standing, as of now; one before the start or after the end leaves no trace."""
-        if standing.phase is Phase.WAITING or standing.phase is Phase.OVER:
+        """Take a standing of a run that has not ended, as of now; one before the start leaves no trace."""
+        if standing.phase is Phase.WAITING:
             return
         now = self._now()
         if self.begun_at is None:

@@ -22,6 +22,8 @@ MOST_MOMENTS: Final = 60
 """Marks that are drawn; a page with more of them says so."""
 
 _LEAST_S: Final = 1e-4
+_MOST_MISSING: Final = 3
+"""Seconds over which a level holds that was not read: what is longer is a gap."""
 _NODE_STATES: Final = (
     ("running", "running", 1),
     ("starting", "starting", 3),
@@ -130,13 +132,13 @@ def _latencies(series: Series) -> TimeChart | None:
 
 def _nodes(series: Series) -> TimeChart | None:
     curves = [
-        Curve(name, series.levels(f"nodes.{state}"), colour, Look.STACK)
+        Curve(name, _levels(series, f"nodes.{state}"), colour, Look.STACK)
         for state, name, colour in _NODE_STATES
-        if _is_any(series.levels(f"nodes.{state}"))
+        if _is_any(_levels(series, f"nodes.{state}"))
     ]
     if not curves:
         return None
-    planned = series.levels("nodes.planned")
+    planned = _levels(series, "nodes.planned")
     most = [*stacked_most([curve.row for curve in curves]), *(value for value in planned if value is not None)]
     curves.append(Curve("planned", planned, 7, Look.DASHED))
     return TimeChart("Nodes by state over time", curves, from_zero(most), amount_text, amount_text)
@@ -149,15 +151,25 @@ def _queues(series: Series) -> TimeChart | None:
     curves = [
         Curve("waiting", _read(series, "queued") or _difference(submitted, first_claims, step), 2),
         Curve("with a node", _read(series, "working") or _difference(first_claims, answered, step), 1),
-        Curve("results to send", series.levels("outbox"), 3),
-        Curve("submissions in flight", series.levels("in_flight"), 4),
+        Curve("results to send", _levels(series, "outbox"), 3),
+        Curve("submissions in flight", _levels(series, "in_flight"), 4),
     ]
     return _linear("Jobs on their way over time", [curve for curve in curves if _is_any(curve.row)])
 
 
+def _levels(series: Series, name: str) -> Row:
+    """A gauge, kept over seconds that a late tick has left out."""
+    row: list[float | None] = []
+    missing = 0
+    for value in series.levels(name):
+        missing = 0 if value is not None else missing + 1
+        row.append(row[-1] if 0 < missing <= _MOST_MISSING and row else value)
+    return row
+
+
 def _read(series: Series, name: str) -> Row | None:
     """A gauge, where it was ever read."""
-    row = series.levels(name)
+    row = _levels(series, name)
     return row if any(value is not None for value in row) else None
 
 
@@ -191,7 +203,7 @@ def _lag(series: Series) -> TimeChart | None:
 
 
 def _cpu(outcome: LoadOutcome) -> TimeChart | None:
-    row = outcome.figures.series.levels(CPU)
+    row = _levels(outcome.figures.series, CPU)
     if not _is_any(row):
         return None
     return TimeChart(

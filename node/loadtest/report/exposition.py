@@ -90,14 +90,14 @@ def _latencies(histograms: Mapping[Measure, Histogram]) -> Metric:
     name = f"{PREFIX}latency_seconds"
     family = Metric(name, "Times from when work was due, by what was timed.", "summary")
     for measure, histogram in histograms.items():
-        count, sum_s, percentiles_s = histogram.summary(*_PERCENTS)
-        if not count:
+        found = histogram.summary(*_PERCENTS)
+        if not found.count:
             continue
         labels = {"of": measure.value}
-        for percent, seconds in zip(_PERCENTS, percentiles_s, strict=True):
+        for percent, seconds in zip(_PERCENTS, found.percentiles_s, strict=True):
             family.add_sample(name, labels | {"quantile": f"{percent / 100:.6g}"}, seconds)
-        family.add_sample(f"{name}_count", labels, count)
-        family.add_sample(f"{name}_sum", labels, sum_s)
+        family.add_sample(f"{name}_count", labels, found.count)
+        family.add_sample(f"{name}_sum", labels, found.sum_s)
     return family
 
 

@@ -113,7 +113,7 @@ footer { color: var(--dim); font-size: .84rem; margin-top: 18px; }
   table.stack tbody tr:last-child { border-bottom: 0; }
   table.stack th, table.stack td { border: 0; padding: 1px 6px 1px 0; }
   table.stack tbody th, table.stack .wide { grid-column: 1 / -1; }
-  table.stack .number { text-align: left; }
+  table.stack .number { text-align: left; white-space: normal; }
   table.stack td[data-label]::before { content: attr(data-label); display: block; color: var(--dim); font-size: .76rem; font-weight: 400; }
   table.stack tr.group { padding-bottom: 0; border: 0; }
   table.stack .found > :first-child { box-shadow: none; }

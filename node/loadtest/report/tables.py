@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from node.loadtest.audit.kinds import Kind
 from node.loadtest.audit.report import AuditVerdict, Finding
 from node.loadtest.driver.judged import errors, tries
 from node.loadtest.driver.outcome import LoadOutcome
@@ -118,7 +119,7 @@ def _finding(finding: Finding, outcome: LoadOutcome) -> Markup:
     more: list[Child] = []
     if count is None:
         more.append(tag("p", tag("b", f"Unknown: {why_unknown(finding, outcome)}.", class_="doubt"), class_="ids"))
-    elif 0 < finding.judged < submitted:
+    elif 0 < finding.judged < submitted and finding.kind is not Kind.INTRUSION:
         known = f"Could be told of {count_text(finding.judged)} jobs of {count_text(submitted)}."
         more.append(tag("p", known, class_="ids doubt"))
     if finding.examples:

@@ -85,6 +85,9 @@ class ShardFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageUnavailable(f"{self.path}: {error.strerror}") from error
+        try:
             os.close(os.open(self._file(index, "claimed"), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
         except FileExistsError:
             problem = f"shard {index} of {count} was begun in {str(self.path)!r} before"

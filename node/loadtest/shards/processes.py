@@ -17,6 +17,7 @@ from node.loadtest.shards.frames import BUFFER_BYTES, frame, read_frame
 from node.loadtest.shards.messages import Order, Report, encoded, report_in
 from node.loadtest.shards.pool import Gone, ShardChannel
 from node.runtime.child_environment import without_secrets
+from node.runtime.signals import Signal
 from node.runtime.tasks import TaskOwner
 
 _PACKAGE_ROOT: Final = Path(__file__).resolve().parents[3]
@@ -87,6 +88,7 @@ class _ProcessChannel:
         self._reports = process.stdout
         self._errors = process.stderr
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._has_said_all = Signal()
         self._gone: Gone | None = None
 
     def send(self, order: Order) -> None:
@@ -102,8 +104,9 @@ class _ProcessChannel:
             data = await read_frame(self._reports)
             if data is not None:
                 return report_in(data)
-            # What it wrote last tells more than the number of a signal.
             code = await self._process.wait()
+            # What it wrote last tells more than its exit code does.
+            await self._has_said_all.wait(_GRACE_S)
             self._gone = Gone(_how_it_ended(code, self._tail))
         except ValueError as error:
             self.kill()
@@ -127,6 +130,7 @@ class _ProcessChannel:
             text = line.decode(errors="replace").rstrip()
             self._tail.append(text)
             self._say(f"shard {self._index}: {text}")
+        self._has_said_all.set()
 
     async def aclose(self) -> None:
         """End the process: by closing its standard input, and after a time of grace by SIGKILL."""

@@ -20,6 +20,7 @@ from node.domain.errors import InvalidInput
 from node.loadtest.driver.outcome import LoadOutcome
 from node.loadtest.driver.verdict import Verdict
 from node.loadtest.figures.compare import Answer
+from tests.acceptance.program import run as program
 from tests.integration.loadtest.world import plan_text, world
 from tests.support.virtual_time import in_virtual_time
 
@@ -81,7 +82,7 @@ def test_a_tenth_slower_is_found_and_nothing_else(tmp_path: Path) -> None:
     assert baseline.stretch == before.stretch
     same = compare_runs([baseline], run_of(after))
     assert same.answer is Answer.SAME
-    assert same.warnings == ("a.json had another plan: seed differ",)
+    assert same.warnings == ("a.json had another plan, which differs in seed",)
     worse = compare_runs([baseline], run_of(slow))
     by_name = {one.metric: one for one in worse.comparisons}
     assert worse.answer is Answer.WORSE
@@ -123,7 +124,7 @@ def test_another_plan_is_told_by_its_keys(tmp_path: Path) -> None:
     baseline = read_run(written(tmp_path / "a.json", measured(1)), "a.json")
     other = run_of(measured(1, cycle="250ms", slots=2, thresholds='["jobs.lost == 0"]'))
     (warning,) = compare_runs([baseline], other).warnings
-    assert warning == "a.json had another plan: nodes.slots, nodes.poll_cycle_s, thresholds differ"
+    assert warning == "a.json had another plan, which differs in nodes.slots, nodes.poll_cycle_s, thresholds"
     (part, told, *_) = comparison_parts(compare_runs([baseline], other))
     assert (str(part), str(told)) == ("this run against a.json", f"Warning: {warning}")
 
@@ -170,3 +171,50 @@ def test_what_is_no_document_is_refused(tmp_path: Path, text: str | None, proble
     with pytest.raises(InvalidInput, match=r"x\.json") as raised:
         read_run(path, "x.json")
     assert problem in raised.value.faults[0].problem
+
+
+REAL = """
+name = "real"
+duration = "14s"
+settle = "10s"
+warm_up = "1s"
+thresholds = ["jobs.lost == 0"]
+[nodes]
+poll_cycle = "500ms"
+[[nodes.stages]]
+kind = "ramp"
+to = 20
+over = "1s"
+[[jobs.arrivals]]
+kind = "constant"
+rate = "20/s"
+at = "1s"
+[engine]
+output_tokens = 10
+tokens_per_s = 200
+[sandbox]
+lease = "10s"
+latency = "{latency}"
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_slower_gateway_is_worse_for_real(tmp_path: Path) -> None:
+    """On a machine that is too busy a run is void, and must not be compared."""
+    plan, before, after = (tmp_path / name for name in ("plan.toml", "before.json", "after.json"))
+    plan.write_text(REAL.format(latency="0s"))
+    first = program("loadtest", str(plan), "--json", str(before), cwd=tmp_path, timeout_s=50)
+    plan.write_text(REAL.format(latency="60ms"))
+    options = ("--compare", str(before), "--fail-on-worse", "--json", str(after))
+    second = program("loadtest", str(plan), *options, cwd=tmp_path, timeout_s=50)
+    comparison = json.loads(after.read_text())["comparison"]
+    assert "had another plan, which differs in sandbox.latency_s" in " ".join(second.stdout.split())
+    if ExitCode.VOID in (first.returncode, second.returncode):
+        assert comparison["answer"] == "unknown"
+        assert "void, so nothing is compared" in " ".join(second.stdout.split())
+        return
+    assert first.returncode == ExitCode.OK, first.stdout
+    assert second.returncode == ExitCode.THRESHOLDS, second.stdout
+    assert comparison["answer"] == "worse"
+    assert "Comparison: worse than the baseline" in second.stdout

@@ -123,6 +123,7 @@ class Chart {
       size: 52,
       grid: index ? { show: false } : look.grid,
       ...(isWhole ? { incrs: WHOLE } : {}),
+      ...(isLog ? { filter: (_plot, splits) => splits } : {}),
       values: (_plot, splits) => splits.map((value) => (!isLog || isNamed(value, splits) ? written(value) : "")),
     }));
     return [{ ...look, size: 30, space: 64, values: clocks }, ...sides];
@@ -230,8 +231,7 @@ class Chart {
 
 /** Of the lines of a logarithmic scale decades are named, and 2 and 5 where there are few. */
 function isNamed(value, splits) {
-  const known = splits.filter((split) => split !== null);
-  const isShort = Math.max(...known) / Math.min(...known) <= 100;
+  const isShort = Math.max(...splits) / Math.min(...splits) <= 100;
   const head = value / 10 ** Math.floor(Math.log10(value) + 1e-9);
   return (isShort ? [1, 2, 5] : [1]).some((named) => Math.abs(head - named) < 1e-6);
 }

@@ -107,7 +107,7 @@ class Page {
     const chip = document.getElementById("phase");
     chip.textContent = word;
     chip.dataset.kind = verdict ? verdict[0] : kind;
-    const isLoaded = !["waiting", "load"].includes(state.phase);
+    const isLoaded = state.is_over || !["waiting", "load"].includes(state.phase);
     // Submissions that are late may take some seconds more than the plan has.
     const at = isLoaded ? state.load_s : Math.min(Math.max(0, state.elapsed_s), plan.duration_s);
     const share = (100 * at) / plan.duration_s;

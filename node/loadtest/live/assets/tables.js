@@ -47,7 +47,7 @@ function showFaults({ plan, marks: past, state }) {
       made("td", text),
     ]),
   );
-  const isEnding = state !== null && ["settling", "leaving", "over"].includes(state.phase);
+  const isEnding = state !== null && (state.is_over || !["waiting", "load"].includes(state.phase));
   const ahead = (plan?.faults ?? [])
     .filter((fault) => !isEnding && (state === null || fault.at_s > state.elapsed_s))
     .map((fault) =>

@@ -45,6 +45,14 @@ def test_the_percentiles_are_those_of_the_library() -> None:
     assert histogram.count == 2000
 
 
+@given(st.lists(values_us, max_size=20))
+def test_a_summary_is_what_the_slower_ways_say(values: list[int]) -> None:
+    histogram, percents = filled(*values), (0.0, 50.0, 99.0, 100.0)
+    found = histogram.summary(*percents)
+    assert (found.count, found.percentiles_s) == (histogram.count, histogram.percentiles_s(*percents))
+    assert found.sum_s == pytest.approx(histogram.mean_s * histogram.count)
+
+
 def test_the_format_is_that_of_the_library() -> None:
     read = Histogram.decode(PUBLISHED)
     made = filled(*(us for us, count in RECORDED for _ in range(count)))

@@ -179,6 +179,15 @@ async def test_events_tell_the_whole_history_first_and_end_with_the_verdict() ->
         assert told[-2][1]["verdict"] == "passed"
 
 
+async def test_each_tick_is_told_as_it_is() -> None:
+    run = KnownRun()
+    async with opened(run) as client:
+        for offered in (20, 40):
+            run.second(1, {})
+            for _ in range(2):
+                assert (await events(client, "cells"))[-1][1]["rows"]["offered"] == [offered]
+
+
 async def test_a_verdict_is_told_even_without_a_tick() -> None:
     run = under_load(KnownRun())
     run.become(phase=Phase.OVER)
@@ -187,6 +196,19 @@ async def test_a_verdict_is_told_even_without_a_tick() -> None:
         await wait_until(lambda: run.watchers)
         run.verdict = Verdict.VOID
         assert dict(await reading)["state"]["verdict"] == "void"
+
+
+@pytest.mark.parametrize("phase", [Phase.LOAD, Phase.OVER])
+async def test_what_stands_after_the_end_is_not_drawn(phase: Phase) -> None:
+    run = KnownRun()
+    async with opened(run) as client:
+        run.second(1, {})
+        run.verdict = Verdict.PASSED
+        run.become(phase=phase, queued=50)
+        told = await events(client, "end")
+    drawn = [block["rows"]["queued"] for name, block in told if name == "cells" and block["track"] == "standing"]
+    assert drawn == [[3]]
+    assert dict(told)["state"]["is_over"]
 
 
 async def test_readers_are_bounded_and_make_room_when_they_leave() -> None:

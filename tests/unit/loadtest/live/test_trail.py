@@ -15,7 +15,7 @@ def followed(run: KnownRun) -> Trail:
     return trail
 
 
-def test_before_the_start_and_after_the_end_there_is_no_trace() -> None:
+def test_before_the_start_there_is_no_trace() -> None:
     run = KnownRun()
     trail = followed(run)
     for _ in range(5):
@@ -25,9 +25,6 @@ def test_before_the_start_and_after_the_end_there_is_no_trace() -> None:
     assert trail.begun_at is None
     run.now = float(BEGUN_AT)
     run.second(1, {})
-    run.become(phase=Phase.OVER)
-    run.now += 600
-    run.tell()
     assert len(trail.series.span) == 1
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from node.loadtest.figures.figures import Figures
 from node.loadtest.figures.histogram import Histogram, Tally
+from node.loadtest.figures.series import Series
 from node.loadtest.report.axis import from_zero
 from node.loadtest.report.charts import charts, key_to_moments, timeline
 from node.loadtest.report.percentile_chart import percentile_chart
@@ -114,3 +117,18 @@ def test_percentiles_rise_and_each_nine_is_as_wide() -> None:
     at_p90 = min(places, key=lambda place: abs(place[0] - 1000 / 3))
     assert at_p90[1] == min(y for x, y in places if x <= at_p90[0])
     assert percentile_chart({"none": Histogram()}) is None
+
+
+def test_a_level_holds_over_a_late_tick_and_not_over_a_real_gap() -> None:
+    series = Series()
+    for at in (0, 1, 3, 10):
+        series.gauge("nodes.running", at, at + 1)
+        series.gauge("nodes.planned", at, 20)
+    outcome = passed()
+    times = replace(outcome.times, begun_at=0.0, load_ended_at=11.0, settled_at=11.0)
+    figures = Figures(series=series)
+    found = replace(outcome, figures=figures, times=times)
+    nodes = next(tree(f"<div>{one.chart}</div>") for one in charts(found) if one.title == "Nodes")
+    told = [hit.findtext("title") or "" for hit in nodes.iter("rect") if hit.attrib["class"] == "hit"]
+    assert [text.count("running: 2") for text in told] == [0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0]
+    assert [text.count("running: ") for text in told] == [1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 1]

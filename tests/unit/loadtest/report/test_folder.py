@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
 import pytest
 
 from node.domain.errors import InvalidInput, StorageError
+from node.loadtest.report.environment import environment
 from node.loadtest.report.folder import SIGNATURES, ReportFolder, report_files
 from node.loadtest.report.schema import report_schema
+from node.observability.redaction import Redactor
 from tests.unit.loadtest.report.outcomes import (
     broken,
     compared,
@@ -86,6 +89,10 @@ def test_secrets_are_masked_in_every_file(tmp_path: Path) -> None:
     folder.write(broken(), lambda text: text.replace("gateway.test", "***"))
     for name in SIGNATURES:
         assert "gateway.test" not in (tmp_path / name).read_text()
+
+
+def test_nothing_is_taken_for_a_secret_that_is_none() -> None:
+    assert all(Redactor().redact(text) == text for _, text in report_files(replace(void(), environment=environment())))
 
 
 @pytest.mark.parametrize("make", [passed, broken, outcome_of, void, stopped, untold, empty, hostile, compared])
