@@ -60,9 +60,8 @@ async def replies(*pieces: bytes, closes: Callable[[int], bool] = lambda _: Fals
     tls = client_context()
     factory = FastTransportFactory(tls, HttpxTransportFactory(tls), max_reply_bytes=1 << 20)
     async with answering(pieces, closes) as (url, _):
-        transport, got = factory.open(None), []
-        for _ in pieces:
-            got.append(await one(transport, url))
+        transport = factory.open(None)
+        got = [await one(transport, url) for _ in pieces]
         await transport.aclose()
         return got
 
