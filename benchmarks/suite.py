@@ -40,39 +40,71 @@ class Took:
     others_cores: float
 
 
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How long the parts take: what each is given."""
+
+    rounds: request_costs.Rounds
+    idle_start_s: float
+    idle_cycles: int
+    sandbox_rounds: int
+    sandbox_turn_s: int
+    sandbox_nodes: int
+    results: int
+    outbox_rounds: int
+    simulated: fleet.Plan
+
+
+SHORT: Final = Scale(
+    rounds=request_costs.Rounds(2, Shape(warm_up_s=0.5, windows=2, window_s=0.4)),
+    idle_start_s=12,
+    idle_cycles=2,
+    sandbox_rounds=1,
+    sandbox_turn_s=1,
+    sandbox_nodes=2000,
+    results=4000,
+    outbox_rounds=1,
+    simulated=fleet.Plan(SIMULATED, seconds=20, ramp_s=8),
+)
+"""Less than five minutes in all."""
+
+WHOLE: Final = Scale(
+    rounds=request_costs.Rounds(5, Shape(warm_up_s=0.8, windows=3, window_s=0.6)),
+    idle_start_s=20,
+    idle_cycles=6,
+    sandbox_rounds=3,
+    sandbox_turn_s=3,
+    sandbox_nodes=NODES,
+    results=20_000,
+    outbox_rounds=2,
+    simulated=fleet.Plan(SIMULATED, seconds=600, ramp_s=30),
+)
+"""Some 25 minutes."""
+
+
 def parts(peers: Peers, *, quick: bool) -> list[Part]:
-    """All of them. The short ones take less than five minutes together, the whole ones some 25."""
-    rounds = request_costs.Rounds(2, Shape(0.5, 2, 0.4)) if quick else request_costs.Rounds(5, Shape(1.0, 3, 0.7))
-    everybody = request_costs.contenders(peers)
+    """All of them; the many idle nodes have no short run."""
+    to, many = SHORT if quick else WHOLE, idle_nodes.kinds(MANY, "idle_many", is_detail=True)
+    requests = request_costs.kinds(request_costs.contenders(peers))
     made = [
-        Part("requests", request_costs.kinds(everybody), lambda tell: request_costs.measured(rounds, tell)),
+        Part("requests", requests, lambda tell: request_costs.measured(to.rounds, tell)),
         Part("where", where.kinds(), lambda _: where.measured()),
         Part(
             "idle",
             idle_nodes.kinds(NODES, "idle", is_detail=False),
-            lambda _: idle_nodes.measured(NODES, "idle", 12 if quick else 20, 2 if quick else 6),
+            lambda _: idle_nodes.measured(NODES, "idle", to.idle_start_s, to.idle_cycles),
         ),
+        Part("idle_many", many, lambda _: idle_nodes.measured(MANY, "idle_many", 50, 4)),
         Part("registration", idle_nodes.registration_kinds(NODES), lambda _: idle_nodes.registration(NODES)),
         Part(
             "sandbox",
             sandbox_polls.kinds(),
-            lambda _: sandbox_polls.measured(*((1, 1) if quick else (3, 3)), nodes=2000 if quick else NODES),
+            lambda _: sandbox_polls.measured(to.sandbox_rounds, to.sandbox_turn_s, to.sandbox_nodes),
         ),
-        Part("outbox", outbox.kinds(), lambda _: outbox.measured(*((4000, 1) if quick else (20_000, 3)))),
-        Part(
-            "simulate",
-            fleet.kinds(SIMULATED),
-            lambda _: fleet.measured(fleet.Plan(SIMULATED, 20 if quick else 600, ramp_s=8 if quick else 30)),
-        ),
+        Part("outbox", outbox.kinds(), lambda _: outbox.measured(to.results, to.outbox_rounds)),
+        Part("simulate", fleet.kinds(SIMULATED), lambda _: fleet.measured(to.simulated)),
     ]
-    if not quick:
-        many = Part(
-            "idle_many",
-            idle_nodes.kinds(MANY, "idle_many", is_detail=True),
-            lambda _: idle_nodes.measured(MANY, "idle_many", 50, 4),
-        )
-        made.insert(3, many)
-    return made
+    return [part for part in made if not quick or part.name != "idle_many"]
 
 
 def run(chosen: Sequence[Part], tell: Tell) -> tuple[list[Figure], list[Took]]:

@@ -164,12 +164,13 @@ def _window(
     try:
         cpu = cpu_s(process.pid)
         time.sleep(seconds)
+        # In the order of the first readings, so that both are of equally long times.
+        made = gateway.requests() - requests - 1
         took_s, used_s = time.monotonic() - began, cpu_s(process.pid) - cpu
     except ProcessLookupError as error:
         raise Unmeasurable(f"it ended by itself: {_tail(output)}") from error
     if process.poll() is not None:
         raise Unmeasurable(f"it ended by itself: {_tail(output)}")
-    made = gateway.requests() - requests - 1
     return Window(made / took_s, used_s / made * 1e6) if made > 0 else None
 
 
