@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlencode
 
 from node.domain.errors import SessionLost, StepFault, StepRefused, TransportError, TryLater
@@ -20,6 +20,7 @@ from node.ports.transport import Reply
 from node.protocol import translate
 from node.protocol.masking import masked
 from node.protocol.messages import PollReply
+from node.protocol.plain_job import plain_job
 from node.protocol.routes import Step
 from node.protocol.verdict import EMPTY_POLLS, NO_JOB, Judged, judge
 
@@ -30,12 +31,21 @@ _POLL_LABEL: Final = _POLL_STEP.label
 _RESULT_STEP: Final = Step.UPDATE_RESULT
 _RESULT: Final = _RESULT_STEP.route
 _RESULT_LABEL: Final = _RESULT_STEP.label
-_OK: Final = Ruling.OK
 _RENEW: Final = Ruling.RENEW
 
 _TAKEN: Final = frozenset({b'{"status":"ok"}', b'{"status": "ok"}', b"{}", b""})
 """The bodies with which gateways mostly take a result: they say nothing that would be read."""
 _ACCEPTED: Final = Judged(Verdict(Ruling.OK))
+
+
+class _Polled(NamedTuple):
+    """What a poll's answer means, and the job that it brought."""
+
+    verdict: Verdict
+    job: Job | None = None
+
+
+_NOTHING: Final = _Polled(NO_JOB.verdict)
 
 
 class GatewaySource:
@@ -73,16 +83,18 @@ class GatewaySource:
         A job without a ``job_id``, which nobody could answer, counts as none and is told of by a `Notice`.
         """
         try:
-            judged = await self._calls.call(self._poll, still_wanted)
+            polled = await self._calls.call(self._poll, still_wanted)
         except TransportError as error:
             raise TryLater(str(error)) from error
-        if judged is NO_JOB:
-            return None
-        verdict = judged.verdict
-        if verdict.ruling is _OK:
-            return self._job(judged)
+        if polled.job is not None or polled is _NOTHING:
+            return polled.job
+        verdict = polled.verdict
         match verdict.ruling:
             case Ruling.NO_JOB:
+                return None
+            case Ruling.OK:
+                text = "the gateway handed out a job without a job_id, which nobody could answer"
+                self._events.emit(Notice("protocol", text, self._calls.node_id))
                 return None
             case Ruling.RETRY:
                 raise TryLater(verdict.reason, verdict.retry_after_s)
@@ -117,14 +129,6 @@ class GatewaySource:
         # The session was renewed if that could be done, and this result denied all the same.
         return replace(verdict, ruling=Ruling.SESSION_LOST) if verdict.ruling is _RENEW else verdict
 
-    def _job(self, judged: Judged) -> Job | None:
-        data = judged.message.job_data if isinstance(judged.message, PollReply) else None
-        job = translate.job(data) if data is not None else None
-        if job is None:
-            text = "the gateway handed out a job without a job_id, which nobody could answer"
-            self._events.emit(Notice("protocol", text, self._calls.node_id))
-        return job
-
 
 def _answer(finished: FinishedJob) -> str:
     match finished.outcome:
@@ -134,7 +138,12 @@ def _answer(finished: FinishedJob) -> str:
             return ""
 
 
-def _judge_poll(reply: Reply, renewed: bool) -> Judged:
-    if reply.status == 200 and reply.body in EMPTY_POLLS:
-        return NO_JOB
-    return judge(_POLL_STEP, reply.status, reply.headers, reply.body, renewed=renewed)
+def _judge_poll(reply: Reply, renewed: bool) -> _Polled:
+    if reply.status == 200:
+        if reply.body in EMPTY_POLLS:
+            return _NOTHING
+        if (job := plain_job(reply.body)) is not None:
+            return _Polled(_ACCEPTED.verdict, job)
+    judged = judge(_POLL_STEP, reply.status, reply.headers, reply.body, renewed=renewed)
+    data = judged.message.job_data if isinstance(judged.message, PollReply) else None
+    return _Polled(judged.verdict, None if data is None else translate.job(data))

@@ -39,6 +39,9 @@ _CHILD: Final = "node.app.loadtest.shards_child"
 _PROGRAM: Final = "node.app.loadtest.shards_run:run_task"
 _LOOP: Final = "node.app.event_loop:new_event_loop"
 
+_SILENT_S: Final = 60.0
+"""What a shard may take to write its record, when nothing is heard of it."""
+
 
 def shards_of(processes: int, ray: str | None, shards: int | None, *, has_gateway: bool) -> Shards | None:
     """What the options of ``loadtest run`` ask for; None for a run in this process alone.
@@ -124,7 +127,7 @@ def merge_shards(options: MergeOptions) -> ExitCode:
     _check_key(options.api_key)
     folder = ShardFolder(cwd / options.folder)
     if options.wait_s is not None:
-        _await_shards(folder, FolderPolicy(wait_s=options.wait_s))
+        _await_shards(folder, FolderPolicy(wait_s=options.wait_s, silent_s=_SILENT_S))
     gathered, facts = folder.gathered()
     loaded = load(
         config_file=options.config_file,

@@ -17,6 +17,9 @@ LAG: Final = "lag"
 CPU: Final = "cpu"
 """The CPU time of this process since the last tick, in cores: a gauge of the series."""
 
+_LEAST: Final = 0.1
+"""The least part of a tick that is one."""
+
 
 class SelfWatch:
     """Measures how late the event loop is and what the process uses, and folds all figures once a second.
@@ -62,7 +65,7 @@ class SelfWatch:
     async def tick(self, stop: Signal) -> None:
         """Fold the figures once a second, and at the end."""
         at, used_s = self._clock.monotonic(), self._cpu_s()
-        while not await stop.wait(self._policy.tick_s):
+        while not await stop.wait(self._to_next_tick_s()):
             now, now_used_s = self._clock.monotonic(), self._cpu_s()
             cpu = (now_used_s - used_s) / max(now - at, 1e-6)
             if self.is_judging:
@@ -72,6 +75,13 @@ class SelfWatch:
             self._lag_s = 0.0
             self._on_tick()
         self._fold({}, {LAG: self._lag_s})
+
+    def _to_next_tick_s(self) -> float:
+        """Until the wall clock begins a new tick: then each cell of the series has one, be it early or late."""
+        tick_s = self._policy.tick_s
+        left_s = tick_s - self._clock.wall() % tick_s
+        # A timer may come a millisecond early: what is left is not worth a tick.
+        return left_s if left_s > _LEAST * tick_s else left_s + tick_s
 
     def _fold(self, own: Mapping[str, float], maxima: Mapping[str, float]) -> None:
         gauges = {**self._gauges(), **own}

@@ -30,8 +30,8 @@ class FolderPolicy:
     """From the last one's being ready to the plan's time 0: by then all must have seen it."""
     look_s: float = 0.5
     """Between two looks."""
-    silent_s: float = 60.0
-    """A shard whose beat stands still for so long is lost."""
+    silent_s: float = 20.0
+    """A shard whose beat stands still for so long is lost; one that has settled does not need any more."""
 
 
 class FolderLink:

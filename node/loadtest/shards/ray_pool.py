@@ -19,6 +19,10 @@ from node.loadtest.shards.ray_actor import ShardActor
 LOCAL: Final = "local"
 """As an address: a cluster of this machine alone, there as long as the run lasts."""
 
+_AUTO: Final = "auto"
+"""As an address: the cluster that this machine is a part of."""
+
+_KNOCK_S: Final = 10.0
 _LOOPBACK: Final = "127.0.0.1"
 _WAIT_S: Final = 1.0
 """For news of a shard, a call: one that is lost for good is noticed by Ray."""
@@ -37,7 +41,7 @@ _QUIET: Final = {
 class RayPool:
     """See `node.loadtest.shards.pool.ShardPool`. An actor a shard, with a core of its own; none is started again.
 
-    ``address`` is a cluster's, or `LOCAL`. ``program`` and ``loop_factory`` are what `ShardActor` runs: every machine of
+    ``address`` is a cluster's (``HOST:PORT``), ``auto`` or `LOCAL`. ``program`` and ``loop_factory`` are what `ShardActor` runs: every machine of
     the cluster has this package, of the same version. Ray is a part of this process, so that there is one pool at a time.
     """
 
@@ -50,6 +54,7 @@ class RayPool:
     async def open(self, tasks: Sequence[bytes]) -> AsyncIterator[Sequence[ShardChannel]]:
         """See `ShardPool.open`."""
         loop = asyncio.get_running_loop()
+        await self._knock()
         # Not on the event loop, and not on the main thread, where Ray would put its own handlers of signals.
         ray = await loop.run_in_executor(None, self._connect, len(tasks))
         channels: list[_ActorChannel] = []
@@ -66,6 +71,21 @@ class RayPool:
             for channel in channels:
                 channel.kill()
             await loop.run_in_executor(None, ray.shutdown)
+
+    async def _knock(self) -> None:
+        """See that somebody listens there: Ray itself would try for minutes, and nothing could stop it."""
+        if self._address in {LOCAL, _AUTO}:
+            return
+        host, _, port = self._address.rpartition(":")
+        try:
+            if not host or "/" in host:
+                raise ValueError("write it as HOST:PORT, as 'ray start' tells it")
+            async with asyncio.timeout(_KNOCK_S):
+                _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        except (OSError, ValueError) as error:
+            why = "nobody answers" if isinstance(error, OSError) else str(error)
+            raise ShardsFailed(f"the Ray cluster {self._address!r} cannot be used: {why}") from error
+        writer.close()
 
     def _connect(self, actors: int) -> Any:
         for name, value in _QUIET.items():

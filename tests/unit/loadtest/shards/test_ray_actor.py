@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 
+import pytest
+
+from node.domain.errors import ShardsFailed
 from node.loadtest.shards.messages import (
     Failed,
     Finished,
@@ -18,6 +22,7 @@ from node.loadtest.shards.messages import (
     report_in,
 )
 from node.loadtest.shards.ray_actor import ShardActor
+from node.loadtest.shards.ray_pool import RayPool
 from tests.unit.loadtest.shards.places import TOY
 
 LOOP = "asyncio:new_event_loop"
@@ -62,3 +67,19 @@ def test_an_order_that_cannot_be_read_ends_it() -> None:
     actor.begin(json.dumps({"index": 0}).encode())
     actor.tell(b"nonsense")
     assert [type(one) for one in all_of(actor)] == [Ready]
+
+
+async def no_cluster(address: str) -> str:
+    with pytest.raises(ShardsFailed) as failed:
+        async with RayPool(address, f"{TOY}:program", LOOP).open([b""]):
+            pass
+    return str(failed.value)
+
+
+async def test_an_address_at_which_nobody_listens_is_told_of_before_ray_tries() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        assert "nobody answers" in await no_cluster(f"127.0.0.1:{port}")
+    for address in ("ray://head:10001", "head", "head:port"):
+        assert "cannot be used" in await no_cluster(address)

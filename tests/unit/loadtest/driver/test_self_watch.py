@@ -1,0 +1,37 @@
+"""The generator's eye on itself."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from node.loadtest.driver.policy import DriverPolicy
+from node.loadtest.driver.self_watch import CPU, SelfWatch
+from node.loadtest.figures.health import Health
+from node.loadtest.figures.recorder import Recorder, steady_wall
+from node.runtime.signals import Signal
+from tests.support.virtual_time import VirtualClock, in_virtual_time
+
+
+class Late(Signal):
+    """A signal whose waits take 7 ms longer than they were meant to, as on a busy machine."""
+
+    async def wait(self, timeout_s: float | None = None) -> bool:
+        return await super().wait(None if timeout_s is None else timeout_s + 0.007)
+
+
+@pytest.mark.parametrize("begins_s", [0.0, 0.45, 0.995])
+@in_virtual_time
+async def test_each_second_has_a_tick_however_late_ticks_are(begins_s: float) -> None:
+    clock, stop = VirtualClock(), Late()
+    await asyncio.sleep(begins_s)
+    recorder = Recorder(steady_wall(clock))
+    watch = SelfWatch(recorder, Health(), clock, DriverPolicy(), cpu_s=clock.monotonic, gauges=dict)
+    ticking = asyncio.create_task(watch.tick(stop))
+    await asyncio.sleep(300)
+    stop.set()
+    await ticking
+    levels = recorder.figures.series.levels(CPU)
+    assert len(levels) >= 299
+    assert None not in levels[1:-1]
