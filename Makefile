@@ -1,6 +1,7 @@
 # Everything starts here: `make simulate` and `make test` need python3 (3.11 or later), python3-venv and make.
 PYTHON ?= python3
 VENV := .venv
+BENCH := .venv-bench
 BIN := $(VENV)/bin
 ARGS ?=
 PYTEST_ARGS ?=
@@ -16,7 +17,7 @@ EXTRAS ?= dev
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev simulate test check format coverage lock clean
-.PHONY: fast simulation crashtest draintest failpoints fuzz soak stampede mutation
+.PHONY: fast simulation crashtest draintest failpoints fuzz soak stampede mutation bench
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -69,6 +70,15 @@ mutation: install-dev ## change the code a little, again and again, and see the 
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,mutation]'
 	$(BIN)/python -m tests.mutation $(ARGS)
 
+bench: install $(BENCH)/.installed ## measure the program beside its peers on two cores, some 25 minutes; QUICK=1 for less than 5
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
+
+$(BENCH)/.installed: | $(VENV)/bin/python
+	@$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check 'locust>=2.40,<3'
+	if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix $(BENCH) autocannon@9.0.0; fi
+	@touch $@
+
 format: install-dev ## put the code into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -81,7 +91,7 @@ lock: ## pin the versions of all dependencies anew
 	rm -rf $(VENV)-lock build *.egg-info
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* htmlcov
+	rm -rf $(VENV) $(BENCH) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* htmlcov
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \

@@ -57,7 +57,7 @@ class Scale:
 
 SHORT: Final = Scale(
     rounds=request_costs.Rounds(2, Shape(warm_up_s=0.5, windows=2, window_s=0.4)),
-    idle_start_s=12,
+    idle_start_s=20,
     idle_cycles=2,
     sandbox_rounds=1,
     sandbox_turn_s=1,

@@ -19,7 +19,7 @@ class ExitCode(IntEnum):
     NOT_ALLOWED = 4
     """Simulated nodes towards a gateway that is not declared as the operator's own."""
     UNREACHABLE = 5
-    """The gateway, or the sandbox that should have been started, does not answer, or refuses what was asked."""
+    """The gateway, or the sandbox or shard that should have been started, does not answer, or refuses what was asked."""
     STORAGE = 6
     """The outbox or another file cannot be used: in use by another process, or the disk does not take it."""
     UNSENT = 7

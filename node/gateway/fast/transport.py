@@ -117,9 +117,7 @@ class FastTransport:
         except Overdue:
             raise self._timed_out(pool, timeout_s, "no whole reply") from None
         finally:
-            self._exchanges -= 1
-            if self._idle is not None and not self._exchanges:
-                self._idle.set()
+            self._ended()
         if reply.status == 407 and self._lane.proxy is not None and not pool.origin.secure:
             raise ProxyFailed(f"proxy {self._lane.proxy}: it answered HTTP 407")
         return reply
@@ -139,6 +137,11 @@ class FastTransport:
                     deadline.reschedule(now)
             await self._idle.wait()
         await self._leave(self._lane)
+
+    def _ended(self) -> None:
+        self._exchanges -= 1
+        if self._idle is not None and not self._exchanges:
+            self._idle.set()
 
     def _prepare(self, request: Request) -> tuple[Pool, bytes]:
         if self._closed:

@@ -7,8 +7,9 @@ in a first-order autoregressive process. Two runs are compared by B. L. Welch's 
 (Biometrika 34, 1947), as a change relative to the baseline. Several runs of a side also show how runs differ among
 themselves, those of the other side too, and the wider of the two errors counts. The chance of any false alarm is shared out among the metrics
 (Bonferroni), and a change that is sure but below a metric's ``margin`` is called the same: two runs of the same
-program on a shared machine differ by some per cent that no second of either shows. A time that changes by less than the generator itself is late
-has not been seen to change at all: of each statistic the same one of `Measure.LATENESS` is its floor.
+program on a shared machine differ by some per cent that no second of either shows. A request waits for the generator's event loop twice, to be
+sent and for its answer to be read: a time that changes by less than the loop is late twice has not been seen to change
+at all. Of each statistic the same one of `Measure.LATENESS` tells how late that is.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ LEAST_VALUES: Final = 10
 """Seconds of steady state below which nothing is compared."""
 
 _MOST_CORRELATION: Final = 0.9
+_WAITS: Final = 2
 
 Run = Mapping[str, Sequence[float]]
 """One run: for each metric its values by second, in steady state; see `samples`."""
@@ -109,10 +111,10 @@ def samples(series: Series, window: Window, metrics: Iterable[Metric]) -> dict[s
 
 
 def floors(series: Series, window: Window) -> dict[str, float]:
-    """By statistic the seconds by which the generator was late in a run: less than that it cannot tell."""
+    """By statistic the seconds that the generator itself may have added in a run: less than that it cannot tell."""
     latenesses = [Metric(statistic, Measure.LATENESS) for statistic in _STATISTICS]
     rows = samples(series, window, latenesses)
-    return {metric.statistic: fmean(row) for metric in latenesses if (row := rows[metric.name])}
+    return {metric.statistic: _WAITS * fmean(row) for metric in latenesses if (row := rows[metric.name])}
 
 
 def compare(

@@ -23,6 +23,9 @@ from node.ports.clock import Clock
 MAX_OPEN: Final = 200_000
 """Jobs whose submission or claim is remembered for the times of their later phases; the oldest are given up."""
 
+MAX_EARLY: Final = 20_000
+"""Jobs that nodes had before their submission was answered: there are no more than submissions under way."""
+
 CRASHED: Final = "crashed"
 """The state of a node that was ended without goodbye, beside those of `node.domain.states.Life`."""
 
@@ -61,6 +64,8 @@ class Recorder:
         self._late: dict[NodeId, float] = {}
         self._renewing: dict[NodeId, float] = {}
         self._submitted: dict[JobId, float] = {}
+        self._early_claims: dict[JobId, float] = {}
+        self._early_ends: dict[JobId, float] = {}
         self._holders: dict[JobId, NodeId] = {}
         self._orphans: dict[JobId, float] = {}
         self._kept: dict[JobKey, float] = {}
@@ -108,7 +113,13 @@ class Recorder:
         self._taken += 1
         self._count(Count.SUBMITTED)
         self._tallies[Measure.SUBMIT].record(self._now() - intended_at)
-        _remember(self._submitted, job, intended_at)
+        # Where many nodes poll, one of them often has the job before its submission is answered.
+        if (claimed_at := self._early_claims.pop(job, None)) is not None:
+            self._tallies[Measure.CLAIM].record(claimed_at - intended_at)
+        if (ended_at := self._early_ends.pop(job, None)) is not None:
+            self._tallies[Measure.JOB].record(ended_at - intended_at)
+        else:
+            _remember(self._submitted, job, intended_at, MAX_OPEN)
 
     def submit_failed(self, reason: str) -> None:
         """A submission did not succeed."""
@@ -194,11 +205,13 @@ class Recorder:
             self._begun += 1
             if (intended_at := self._submitted.get(job)) is not None:
                 self._tallies[Measure.CLAIM].record(now - intended_at)
-        _remember(self._holders, job, event.key.node)
+            elif job not in self._early_claims:
+                _remember(self._early_claims, job, now, MAX_EARLY)
+        _remember(self._holders, job, event.key.node, MAX_OPEN)
 
     def _on_ended(self, event: ev.JobEnded) -> None:
         self._count(Count.EXECUTED)
-        _remember(self._kept, event.key, self._now())
+        _remember(self._kept, event.key, self._now(), MAX_OPEN)
         if event.error:
             self._count(Count.FAILED)
             self.figures.errors.count("job", event.error)
@@ -211,6 +224,8 @@ class Recorder:
             self._tallies[Measure.RESULT].record(now - kept_at)
         if (intended_at := self._submitted.pop(job, None)) is not None:
             self._tallies[Measure.JOB].record(now - intended_at)
+        elif job in self._early_claims and job not in self._early_ends:
+            _remember(self._early_ends, job, now, MAX_EARLY)
         self._forget(job)
 
     def _on_buried(self, event: ev.ResultBuried) -> None:
@@ -256,7 +271,7 @@ class Recorder:
         self._lives[state] += 1
 
 
-def _remember(kept: dict[K, V], key: K, value: V) -> None:
-    if len(kept) >= MAX_OPEN:
+def _remember(kept: dict[K, V], key: K, value: V, most: int) -> None:
+    if len(kept) >= most:
         del kept[next(iter(kept))]
     kept[key] = value

@@ -91,7 +91,8 @@ def test_three_shards_of_which_one_is_killed_are_judged_as_one_run(plan: Path, g
     # Nothing of it is used up.
     again, document = merged(plan)
     assert again.returncode == ExitCode.VOID
-    assert document["audit"]["jobs"] == jobs
+    counts = ("submitted", "claimed", "redelivered", "accepted", "answered")
+    assert [document["audit"]["jobs"][count] for count in counts] == [jobs[count] for count in counts]
 
 
 @pytest.mark.slow

@@ -127,16 +127,16 @@ def test_a_change_below_what_the_generator_can_tell_is_none() -> None:
     assert answer(METRICS[4], rate=1.0) is Answer.BETTER
 
 
-def test_the_floors_are_the_lateness_of_the_generator() -> None:
+def test_the_floors_are_twice_the_lateness_of_the_generator() -> None:
     series = Series()
     for second in range(60):
         series.count(Count.ACCEPTED, 1000 + second, 5)
         series.latencies(Measure.LATENESS, 1000 + second, Slice.of({FINE.index(1000): 50, FINE.index(9000): 50}))
     window = find_window({"rate": series.rates(Count.ACCEPTED)})
     found = floors(series, window)
-    assert found["mean"] == pytest.approx(0.005, rel=0.02)
-    assert found["p50"] == pytest.approx(0.001, rel=0.02)
-    assert found["p99"] == pytest.approx(0.009, rel=0.02)
+    assert found["mean"] == pytest.approx(0.010, rel=0.02)
+    assert found["p50"] == pytest.approx(0.002, rel=0.02)
+    assert found["p99"] == pytest.approx(0.018, rel=0.02)
     assert floors(Series(), window) == {}
 
 

@@ -111,6 +111,28 @@ def test_the_phases_of_a_job_that_is_redelivered() -> None:
     assert ("result: the # was away", 1) in stage.figures().errors.most_common()
 
 
+def test_a_job_that_is_claimed_before_its_submission_is_answered_is_timed_like_any_other() -> None:
+    stage = Stage()
+    stage.at(1.5, ev.JobClaimed(KEY, "m"))
+    stage.at(2)
+    stage.recorder.submitted(J, T0 + 1)
+    stage.at(4, ev.ResultAccepted(KEY, 2.5, 1, already=False))
+    assert stage.took_s(Measure.CLAIM) == (about(0.5), 1)
+    assert stage.took_s(Measure.JOB) == (about(3), 1)
+
+
+def test_a_job_that_is_done_before_its_submission_is_answered_is_timed_like_any_other() -> None:
+    stage = Stage()
+    stage.at(1.5, ev.JobClaimed(KEY, "m"))
+    stage.at(1.75, ev.ResultAccepted(KEY, 0.25, 1, already=False))
+    stage.at(1.8, ev.JobClaimed(OTHER, "m"), ev.ResultAccepted(OTHER, 0.25, 1, already=True))
+    stage.at(2)
+    stage.recorder.submitted(J, T0 + 1)
+    assert stage.took_s(Measure.CLAIM) == (about(0.5), 1)
+    assert stage.took_s(Measure.JOB) == (about(0.75), 1)
+    assert not stage.recorder._submitted
+
+
 def test_steps_and_renewals() -> None:
     stage = Stage()
     stage.at(1, ev.StepEnded(N, "register", 0.5), ev.StepEnded(N, "update_models", 9.0))
@@ -149,6 +171,11 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(50):
         stage.recorder.submitted(JobId(f"j{number}"), T0)
     assert len(stage.recorder._submitted) == 10
+    monkeypatch.setattr(recorder_module, "MAX_EARLY", 10)
+    for number in range(100, 150):
+        key = JobKey(SourceId("s"), N, JobId(f"j{number}"))
+        stage.at(1, ev.JobClaimed(key, "m"), ev.ResultAccepted(key, 0.1, 1, already=False))
+    assert (len(stage.recorder._early_claims), len(stage.recorder._early_ends)) == (10, 10)
     stage.at(1, ev.JobClaimed(JobKey(SourceId("s"), N, JobId("j0")), "m"))
     stage.at(1, ev.JobClaimed(JobKey(SourceId("s"), N, JobId("j49")), "m"))
     assert stage.took_s(Measure.CLAIM) == (about(1), 1)

@@ -83,3 +83,15 @@ def test_of_a_single_shard_all_stays_as_it_was() -> None:
     record = merged(Gathered(1, {0: toy_record(0, TIMES)}, []), 0.0)
     assert record.times == TIMES
     assert record.jobs == ("job-0",)
+
+
+def test_times_that_a_shard_has_taken_by_itself_are_not_counted_twice() -> None:
+    one, two = toy_record(0, TIMES), toy_record(1, TIMES)
+    # Both ends of this job were seen by one shard, which has timed it already.
+    one.book.submitted(JobId("own"), "m", 1000.0, 1000.0)
+    one.book.claimed(JobId("own"), NodeId("node-0"), 1000.5, "m")
+    one.figures.counts[Measure.CLAIM] += 1
+    one.figures.series.count(Measure.CLAIM, 1000.5)
+    record = merged(Gathered(2, {0: one, 1: two}, []), 0.0)
+    assert record.figures.counts[Measure.CLAIM] == 2
+    assert sum(record.figures.series.rates(Measure.CLAIM)) == 2
