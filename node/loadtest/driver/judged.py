@@ -12,11 +12,12 @@ from node.loadtest.audit.kinds import Kind
 from node.loadtest.audit.phases import job_phases
 from node.loadtest.audit.report import AuditReport
 from node.loadtest.driver.run import Times
-from node.loadtest.figures.buckets import COARSE
+from node.loadtest.figures.buckets import COARSE, FINE, HIGHEST_US
 from node.loadtest.figures.figures import Count, Figures, Measure
 from node.loadtest.figures.histogram import Histogram, Tally
+from node.loadtest.figures.series import Series
 from node.loadtest.figures.slices import Slice
-from node.loadtest.figures.steady import find_window
+from node.loadtest.figures.steady import Window, find_window
 from node.loadtest.plan.model import Plan
 from node.loadtest.thresholds.measured import audited, times
 from node.loadtest.thresholds.threshold import Outcome
@@ -34,12 +35,16 @@ _RATES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """The cells ``start`` up to, not including, ``end`` of the series, and how they were found."""
+    """The cells ``start`` up to, not including, ``end`` of the series, and how they were found.
+
+    The load lasted for ``seconds`` of them: less than all, where it began or ended in the middle of one.
+    """
 
     start: int
     end: int
     rule: str
     is_steady: bool = True
+    seconds: float = 0.0
 
     def of(self, row: Sequence[float]) -> float:
         """The mean of a row over them."""
@@ -56,15 +61,19 @@ def judged_stretch(figures: Figures, plan: Plan, run: Times) -> Stretch:
     warm_s = plan.warm_up_s or 0.0
     # Whole seconds alone: what a run begins and ends in the middle of has less of everything. Where all is judged,
     # nothing is left out.
-    start = max(0, ceil((run.begun_at + warm_s - span.start) / step)) if warm_s else 0
-    whole = ceil if plan.warm_up_s == 0 else floor
-    end = max(start + 1, min(len(span), whole((run.load_ended_at - span.start) / step)))
-    if plan.warm_up_s is not None:
-        rule = f"the first {warm_s:g} s are left out, as the plan says" if warm_s else "all of the load is judged"
-        return Stretch(start, end, rule)
-    rows = {"submitted jobs": series.rates(Count.SUBMITTED), "accepted results": series.rates(Count.ACCEPTED)}
-    window = find_window(rows, start, end)
-    return Stretch(window.start, window.end, window.rule, window.is_steady)
+    first, last = ceil if warm_s else floor, ceil if plan.warm_up_s == 0 else floor
+    start = max(0, first((run.begun_at + warm_s - span.start) / step))
+    end = max(start + 1, min(len(span), last((run.load_ended_at - span.start) / step)))
+
+    if plan.warm_up_s == 0:
+        return Stretch(start, end, "all of the load is judged", seconds=run.load_ended_at - run.begun_at)
+    window = Window(start, end, is_steady=True, rule=f"the first {warm_s:g} s are left out, as the plan says")
+    if plan.warm_up_s is None:
+        rows = {"submitted jobs": series.rates(Count.SUBMITTED), "accepted results": series.rates(Count.ACCEPTED)}
+        window = find_window(rows, start, end)
+    begins, ends = span.start + window.start * step, span.start + window.end * step
+    seconds = max(0.0, min(ends, run.load_ended_at) - max(begins, run.begun_at))
+    return Stretch(window.start, window.end, window.rule, window.is_steady, seconds)
 
 
 def judged_histograms(figures: Figures, book: Book, stretch: Stretch, *, is_whole: bool) -> dict[Measure, Histogram]:
@@ -78,9 +87,7 @@ def _over(slices: Sequence[Slice | None], stretch: Stretch) -> Histogram:
     tally, histogram = Tally(), Histogram()
     joined = Slice.joined([one for one in slices[stretch.start : stretch.end] if one is not None])
     for bucket, count in joined.counts().items():
-        middle_s = COARSE.middle(bucket) / 1e6
-        for _ in range(count):
-            tally.record(middle_s)
+        tally.counts[FINE.index(min(int(COARSE.middle(bucket)), HIGHEST_US))] += count
     histogram.take(tally)
     return histogram
 
@@ -96,7 +103,7 @@ def figures_by_name(
     """All figures that the plan's thresholds can name. Shares of errors are of the whole run, be it warm or not."""
     series = figures.series
     looked_up = report.of(Kind.LOST)
-    rates = {name: sum(stretch.of(series.rates(of)) for of in kinds) for name, kinds in _RATES.items()}
+    rates = {name: sum(_rate(series, of, stretch) for of in kinds) for name, kinds in _RATES.items()}
     polls = figures.counts[Measure.POLL] + figures.counts[Measure.EMPTY_POLL]
     return {
         **times(plan.thresholds, histograms),
@@ -106,7 +113,7 @@ def figures_by_name(
         **{f"errors.{step}": _share(errors(figures, step), tries(figures, step)) for step in STEPS},
         "empty_polls": _share(figures.counts[Measure.EMPTY_POLL], polls),
         "lease": lease_s,
-        "duration": float((stretch.end - stretch.start) * series.resolution_s),
+        "duration": stretch.seconds,
     }
 
 
@@ -139,6 +146,11 @@ def tries(figures: Figures, step: str) -> int:
 def evaluated(plan: Plan, values: Mapping[str, float | None]) -> tuple[Outcome, ...]:
     """What came of each threshold, in the plan's order."""
     return tuple(threshold.evaluate(values) for threshold in plan.thresholds)
+
+
+def _rate(series: Series, name: str, stretch: Stretch) -> float:
+    counted = sum(series.rates(name)[stretch.start : stretch.end]) * series.resolution_s
+    return counted / stretch.seconds if stretch.seconds else 0.0
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -64,6 +64,7 @@ class SelfWatch:
 
     async def tick(self, stop: Signal) -> None:
         """Fold the figures once a second, and at the end."""
+        self._recorder.begin()
         at, used_s = self._clock.monotonic(), self._cpu_s()
         while not await stop.wait(self._to_next_tick_s()):
             now, now_used_s = self._clock.monotonic(), self._cpu_s()

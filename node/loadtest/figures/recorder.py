@@ -104,6 +104,10 @@ class Recorder:
             ev.LifeChanged: self._on_life,
         }
 
+    def begin(self) -> None:
+        """Figures are of the time from now on: to be called when the ticks begin, however long ago it was made."""
+        self._since = self._now()
+
     def offered(self, jobs: int = 1) -> None:
         """So many jobs were due to be submitted."""
         self._counted[Count.OFFERED] += jobs

@@ -11,8 +11,10 @@ from node.loadtest.audit.policy import AuditPolicy
 from node.loadtest.audit.reconcile import reconcile
 from node.loadtest.driver.judged import figures_by_name, judged_histograms, judged_stretch
 from node.loadtest.driver.run import Times
+from node.loadtest.figures.buckets import COARSE, HIGHEST_US
 from node.loadtest.figures.figures import Figures, Measure
 from node.loadtest.figures.recorder import Recorder
+from node.loadtest.figures.slices import Slice
 from node.loadtest.plan.model import Plan
 
 BEGUN = 1000.3
@@ -102,3 +104,31 @@ def test_shares_of_errors_are_of_what_was_tried() -> None:
     assert values["errors.submit"] == 0.0
     assert values["empty_polls"] == pytest.approx(75 / 95)
     assert values["offered"] == pytest.approx(10, rel=0.02)
+
+
+def test_rates_are_of_the_seconds_that_the_load_lasted() -> None:
+    figures = measured([10] * 6 + [0] * 6)
+    report = reconcile(GatewayWord(Book(), AuditPolicy()), BEGUN)
+    stretch = judged_stretch(figures, plan(warm_up="0s"), Times(BEGUN, BEGUN + 6, BEGUN + 12))
+    values = figures_by_name(plan(), figures, figures.histograms, report, stretch, None)
+    assert values["duration"] == pytest.approx(6)
+    assert values["submitted_rate"] == pytest.approx(10)
+
+
+def test_what_was_before_the_load_is_not_judged() -> None:
+    figures = measured([1] * 30 + [10] * 60)
+    times = Times(BEGUN + 30, BEGUN + 90, BEGUN + 92)
+    assert judged_stretch(figures, plan(warm_up="0s"), times).start == 30
+    assert judged_stretch(figures, plan(), times).start >= 30
+
+
+def test_millions_of_times_are_judged_in_a_moment() -> None:
+    figures = Figures()
+    for second in range(60):
+        figures.series.latencies(Measure.POLL, BEGUN + second, Slice({COARSE.index(5_000): 50_000_000}))
+        figures.series.latencies(Measure.JOB, BEGUN + second, Slice({COARSE.index(HIGHEST_US): 1}))
+    stretch = judged_stretch(figures, plan(warm_up="10s"), TIMES)
+    found = judged_histograms(figures, Book(), stretch, is_whole=False)
+    assert found[Measure.POLL].count == 50_000_000 * (stretch.end - stretch.start)
+    assert found[Measure.POLL].percentiles_s(99)[0] == pytest.approx(0.005, rel=0.01)
+    assert found[Measure.JOB].max_s == pytest.approx(3600, rel=0.01)

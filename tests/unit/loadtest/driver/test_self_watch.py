@@ -35,3 +35,16 @@ async def test_each_second_has_a_tick_however_late_ticks_are(begins_s: float) ->
     levels = recorder.figures.series.levels(CPU)
     assert len(levels) >= 299
     assert None not in levels[1:-1]
+
+
+@in_virtual_time
+async def test_a_run_that_waited_for_its_order_has_no_figures_of_that_time() -> None:
+    clock, stop = VirtualClock(), Signal()
+    recorder = Recorder(steady_wall(clock))
+    await asyncio.sleep(600)
+    watch = SelfWatch(recorder, Health(), clock, DriverPolicy(), cpu_s=clock.monotonic, gauges=dict)
+    ticking = asyncio.create_task(watch.tick(stop))
+    await asyncio.sleep(10)
+    stop.set()
+    await ticking
+    assert len(recorder.figures.series.span) <= 11
