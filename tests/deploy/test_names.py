@@ -100,6 +100,9 @@ def resolve(words: list[str]) -> list[str]:
     rest = list(words)
     while isinstance(getattr(command, "commands", None), dict) and rest and not rest[0].startswith("-"):
         found = command.commands.get(rest[0])  # type: ignore[attr-defined]
+        if found is None and rest[0].endswith(".toml") and command.name == "loadtest":
+            rest.insert(0, "run")
+            continue
         if found is None:
             return [f"no command {rest[0]}"]
         command = found

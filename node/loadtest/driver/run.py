@@ -289,6 +289,7 @@ class LoadRun:
     async def _settle(self) -> bool:
         """Wait until no job is open, as long as the plan allows; whether that came to be."""
         self._enter(Phase.SETTLING)
+        self._watch.is_judging = False
         clock, policy = self._clock, self._kit.policy
         end = clock.monotonic() + self.schedule.plan.settling_s(on_sandbox=self._kit.on_sandbox)
         was_stopped = False
@@ -315,7 +316,6 @@ class LoadRun:
 
     async def _leave(self) -> None:
         self._enter(Phase.LEAVING)
-        self._watch.is_judging = False
         if not self._abort.is_set:
             await self.fleet.drain()
             if await self.fleet.ended(self._kit.policy.drain_s):

@@ -39,7 +39,8 @@ class SelfWatch:
         on_tick: Callable[[], object] = lambda: None,
     ) -> None:
         self.is_judging = True
-        """Whether the generator is held to what is found: not while all nodes leave together, when nothing is measured."""
+        """Whether the generator is held to what is found: not when the load is over, lest a long wait for open jobs make
+        up for what it could not do in a short one."""
         self._recorder = recorder
         self._health = health
         self._clock = clock
@@ -60,7 +61,7 @@ class SelfWatch:
             lag_s = max(0.0, self._clock.monotonic() - due)
             self._lag_s = max(self._lag_s, lag_s)
             if self.is_judging:
-                self._health.loop_lag(lag_s)
+                self._health.loop_lag(lag_s, self._policy.lag_s)
 
     async def tick(self, stop: Signal) -> None:
         """Fold the figures once a second, and at the end."""

@@ -66,9 +66,12 @@ class Health:
         """A part of the generator was lost, which voids the run; ``why`` is for people."""
         self._lost.append(why)
 
-    def loop_lag(self, seconds: float) -> None:
-        """The event loop woke a timer so much late; to be noted evenly over time, several times a second."""
-        self._loop_lag.record(seconds)
+    def loop_lag(self, seconds: float, every_s: float) -> None:
+        """The event loop woke a timer so much late, which is set anew, for so long, each time that it comes.
+
+        A loop that stands still wakes it once, however long that lasts: the times that were left out count, too.
+        """
+        self._loop_lag.record_corrected(seconds, every_s)
 
     def sent(self, intended_at: float, sent_at: float) -> None:
         """A submission that was due at one time was begun at another, both in seconds of one clock."""

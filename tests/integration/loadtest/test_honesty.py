@@ -81,6 +81,15 @@ async def test_a_starved_event_loop_makes_the_run_void() -> None:
 
 
 @in_virtual_time
+async def test_a_long_wait_for_open_jobs_does_not_make_up_for_a_starved_load() -> None:
+    text = plan_text(faults=fault("silent", "5s", share="50%", for_="7s"), lease="60s")
+    async with world(text.replace('settle = "20s"', 'settle = "90s"')) as it:
+        record = await it.run.run()
+    assert record.times.settled_at - record.times.load_ended_at > 40
+    assert len(record.health.to_document()["cpu"][0]) <= 14
+
+
+@in_virtual_time
 async def test_a_defect_of_this_program_makes_the_run_void() -> None:
     async with world(plan_text()) as it:
 

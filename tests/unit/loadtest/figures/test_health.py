@@ -15,7 +15,7 @@ LIMITS = HealthLimits()
 def healthy(seconds: int = 100) -> Health:
     health = Health()
     for second in range(seconds):
-        health.loop_lag(0.002)
+        health.loop_lag(0.002, 0.05)
         health.offered()
         health.sent(second, second + 0.003)
         health.cpu(0.6)
@@ -41,7 +41,7 @@ def starved(what: str) -> tuple[Health, Histogram | None]:
     for number in range(20):
         match what:
             case "loop":
-                health.loop_lag(0.2)
+                health.loop_lag(0.2, 0.05)
             case "send":
                 health.offered()
                 health.sent(number, number + 0.2)
@@ -83,6 +83,16 @@ def test_one_starved_process_of_many_is_not_averaged_away(what: str) -> None:
     whole.merge(Health.from_document(json.loads(json.dumps(starving.to_document()))))
     assert len(whole.verdict(LIMITS).reasons) == 1
     assert Health.from_document(whole.to_document()).verdict(LIMITS) == whole.verdict(LIMITS)
+
+
+def test_a_loop_that_stood_still_once_for_long_is_void() -> None:
+    health = Health()
+    for _ in range(1100):
+        health.loop_lag(0.001, 0.05)
+    health.loop_lag(5.0, 0.05)
+    verdict = health.verdict(LIMITS)
+    assert verdict.is_void
+    assert verdict.found["loop_lag_s"] == pytest.approx(4.4, abs=0.2)
 
 
 def test_nothing_noted_voids_nothing() -> None:
