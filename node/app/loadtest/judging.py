@@ -37,7 +37,7 @@ _SLACK_S: Final = 1.0
 
 _PATIENCE_S: Final = 30.0
 _PATIENCE_S_A_JOB: Final = 0.05
-"""How long a gateway may take over all its results, which it may as well never tell."""
+"""How long a gateway may take over all its results, which it may as well never tell; and over all nodes' credits."""
 
 _SAMPLE: Final = 1000
 """Jobs whose results are asked for where a ledger tells of all: what is shown to developers is to be what is stored."""
@@ -141,7 +141,12 @@ async def _ask_publicly(
         return notes
     if evidence.jobs_before is not None and (jobs := await total_job_count(target, policy)) is not None:
         word.job_count = Credit(evidence.jobs_before, jobs)
-    if evidence.are_nodes_new:
-        counts = await node_job_counts(record.nodes, target, policy)
-        word.job_credits = {node: Credit(0.0, count) for node, count in counts.items()}
+    if not evidence.are_nodes_new:
+        return []
+    try:
+        async with asyncio.timeout(_PATIENCE_S + _PATIENCE_S_A_JOB * len(record.nodes)):
+            counts = await node_job_counts(record.nodes, target, policy)
+    except TimeoutError:
+        return ["the gateway took too long to tell what each node was credited with"]
+    word.job_credits = {node: Credit(0.0, count) for node, count in counts.items()}
     return []

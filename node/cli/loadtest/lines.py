@@ -70,5 +70,6 @@ def _line(standing: Standing, second: Second) -> str:
         f"{at_text(standing)} of {duration_text(standing.duration_s)}, {phase}:"
         f" {standing.nodes} of {standing.planned_nodes} nodes run{crashed},"
         f" {standing.submitted} jobs submitted ({second.submitted_per_s:.0f}/s),"
-        f" {standing.accepted} done ({second.accepted_per_s:.0f}/s), {standing.in_flight} in flight"
+        f" {standing.accepted} done ({second.accepted_per_s:.0f}/s),"
+        f" {standing.queued} queued, {standing.working} working"
     )

@@ -100,7 +100,7 @@ def _nodes(standing: Standing) -> Text:
 
 def _jobs(standing: Standing) -> Text:
     text = _line().append(f"jobs   {standing.accepted:,} of {standing.submitted:,} done", "bold")
-    text.append(f"  {standing.queued:,} queued  {standing.working:,} working  {standing.in_flight:,} in flight")
+    text.append(f"  {standing.queued:,} queued  {standing.working:,} working  {standing.in_flight:,} being submitted")
     if standing.outbox:
         text.append(f"  {standing.outbox:,} unsent", "yellow")
     return text

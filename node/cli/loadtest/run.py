@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -23,13 +22,13 @@ from node.app.loadtest.shards import Shards
 from node.app.telemetry import redactor_for
 from node.cli.exit_codes import ExitCode
 from node.cli.loadtest.comparison import Baselines, comparison_parts, read_runs
+from node.cli.loadtest.document import DocumentFile
 from node.cli.loadtest.lines import Lines
 from node.cli.loadtest.page import PageOptions, WithPage
 from node.cli.loadtest.reports import ReportOptions
 from node.cli.loadtest.summary import summary
 from node.cli.loadtest.view import View
 from node.cli.output import OutputConsole, mask_output
-from node.cli.written_file import check_writable
 from node.loadtest.driver.outcome import LoadOutcome
 from node.loadtest.driver.policy import DriverPolicy
 from node.loadtest.driver.verdict import Verdict

@@ -111,8 +111,8 @@ class Book:
         claim, claims = self._claim(job, node, at), self._claims.of
         if already:
             self._mark(claim, Marked.ALREADY)
-            return
-        claims["accepted"][claim] = min(255, claims["accepted"][claim] + 1)
+        else:
+            claims["accepted"][claim] = min(255, claims["accepted"][claim] + 1)
         if isnan(claims["accepted_s"][claim]):
             claims["accepted_s"][claim] = at - claims["at"][claim]
 

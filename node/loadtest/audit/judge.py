@@ -112,7 +112,9 @@ class Judge:
 
     def _ran_at(self, claim: Claim, later: Claim) -> bool:
         """Whether the lease of a claim surely ran when a later one was received."""
-        if self.policy.lease_s is None or claim.marks & Marked.BURIED or claim.accepted_at <= later.at:
+        if self.policy.lease_s is None or claim.marks & Marked.BURIED:
+            return False
+        if claim.accepted and claim.accepted_at <= later.at:
             return False
         end = min(claim.asked_at + self.policy.lease_s, self.presences.left_after(claim.node, claim.asked_at))
         return later.at < end - self.policy.slack_s

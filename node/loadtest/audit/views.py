@@ -55,7 +55,7 @@ class Claim(NamedTuple):
 
     The gateway handed the job out between ``asked_at`` and ``at``. ``model`` is what it was handed out with, ``sent`` the
     digest of the result and ``sent_model`` its model, 0 and empty where none was seen; ``accepted`` is how often the
-    gateway took a result as new, ``marks`` bits of `Marked`.
+    gateway took a result as new, ``accepted_at`` when it first said that it has one, ``marks`` bits of `Marked`.
     """
 
     node: NodeId
@@ -125,6 +125,6 @@ class JobView(NamedTuple):
 
     @property
     def accepted_at(self) -> float:
-        """When a node first heard that its result was taken; NaN while none has."""
-        times = [claim.accepted_at for claim in self.claims if claim.accepted]
+        """When a node first heard that the gateway has a result; NaN while none has."""
+        times = [claim.accepted_at for claim in self.claims if claim.is_taken]
         return min(times) if times else float("nan")

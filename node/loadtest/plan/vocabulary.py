@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 from typing import Annotated, Any, ClassVar, Final, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
@@ -71,6 +72,8 @@ def _quantity(parse: Callable[[str], float], example: str) -> Callable[[object],
         match value:
             case Unitless(value=bool()) | bool():
                 raise fault("true and false are no numbers", f"write it as {example}")
+            case Unitless(value=float() as number) if not isfinite(number):
+                raise fault(f"{number} is no duration", f"write it as {example}")
             case Unitless(value=int() | float() as number):
                 raise fault(f"{number_text(number)} has no unit", f'write "{number_text(number)}s", or as {example}')
             case str():

@@ -80,7 +80,7 @@ class ReportFolder:
         """
         for name, text in report_files(outcome):
             try:
-                _replace(self.path / name, redact(text).encode("utf-8", "replace"))
+                replace_file(self.path / name, redact(text).encode("utf-8", "replace"))
             except OSError as error:
                 why = error.strerror or type(error).__name__
                 raise StorageError(f"the report's {str(self.path / name)!r} could not be written: {why}") from error
@@ -106,7 +106,7 @@ def _try_out(folder: Path) -> None:
     trial.unlink()
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     """Write beside the file and then in its place, so that nobody ever reads half of one."""
     new = path.with_name(f".{path.name}-{secrets.token_hex(6)}.tmp")
     try:

@@ -7,6 +7,7 @@ import random
 from typing import cast
 
 import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from node.domain.errors import NodeError
 from node.loadtest.audit.kinds import Kind
@@ -14,6 +15,7 @@ from node.loadtest.audit.policy import AuditPolicy
 from node.loadtest.driver.policy import DriverPolicy
 from node.loadtest.driver.verdict import Verdict
 from node.loadtest.figures.figures import Count, Measure
+from node.protocol.routes import Step
 from tests.integration.loadtest.world import fault, plan_text, world
 from tests.support.virtual_time import VirtualClock, VirtualLoop, in_virtual_time
 
@@ -146,6 +148,31 @@ def test_a_gateway_that_falls_silent_at_the_end_is_not_waited_for_long(has_contr
         assert outcome.verdict is Verdict.FAILED
 
     check()
+
+
+class _MuteOnCredits:
+    """Stands before a gateway, and answers no question about what nodes were credited with."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == Step.NODE_JOB_COUNT.route.path:
+            await asyncio.sleep(7200)
+        await self._app(scope, receive, send)
+
+
+@in_virtual_time
+async def test_a_gateway_that_does_not_tell_credits_is_not_waited_for_long() -> None:
+    policy = DriverPolicy(ask_s=3600)
+    async with world(plan_text(), has_control=False, policy=policy, around_app=_MuteOnCredits) as it:
+        record = await it.run.run()
+        began = asyncio.get_running_loop().time()
+        outcome = await it.judge(record)
+        assert asyncio.get_running_loop().time() - began < 150
+    assert outcome.report.count(Kind.UNCREDITED) is None
+    assert outcome.report.count(Kind.LOST) == 0
+    assert "the gateway took too long to tell what each node was credited with" in outcome.notes
 
 
 @in_virtual_time

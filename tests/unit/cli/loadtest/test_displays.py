@@ -54,11 +54,11 @@ async def test_a_line_comes_every_fifth_second_for_each_fault_and_at_the_end_of_
     lines.say("At the end.")
     assert text_of(made).splitlines() == [
         "Said: [b]this[/b]",
-        "5s of 1m, load: 1180 of 1200 nodes run (20 crashed), 50 jobs submitted (10/s), 40 done (8/s), 2 in flight",
-        "10s of 1m, load: 1180 of 1200 nodes run (20 crashed), 100 jobs submitted (10/s), 80 done (8/s), 2 in flight",
+        "5s of 1m, load: 1180 of 1200 nodes run (20 crashed), 50 jobs submitted (10/s), 40 done (8/s), 3 queued, 480 working",
+        "10s of 1m, load: 1180 of 1200 nodes run (20 crashed), 100 jobs submitted (10/s), 80 done (8/s), 3 queued, 480 working",
         "12s: kill [10%]",
         "12s: the load is over; jobs that are open are awaited",
-        "12s of 1m, settling: 1180 of 1200 nodes run (20 crashed), 120 jobs submitted (0/s), 96 done (0/s), 2 in flight",
+        "12s of 1m, settling: 1180 of 1200 nodes run (20 crashed), 120 jobs submitted (0/s), 96 done (0/s), 3 queued, 480 working",
         "At the end.",
     ]
 

@@ -53,7 +53,7 @@ def test_it_shows_all_that_matters() -> None:
     assert "trial  http://127.0.0.1:4000  Ctrl+C ends the load" in text
     assert line_of(lines, "load").endswith("20s of 1m, 40s left")
     assert line_of(lines, "nodes") == "nodes  1,180 of 1,200  700 idle  480 processing  20 crashed"
-    assert line_of(lines, "jobs") == "jobs   160 of 200 done  3 queued  480 working  2 in flight"
+    assert line_of(lines, "jobs") == "jobs   160 of 200 done  3 queued  480 working  2 being submitted"
     assert line_of(lines, "self") == "self   event loop 2.1 ms late  CPU 42%"
     assert line_of(lines, "errors") == "errors 1  1 × poll: HTTP 503"
     assert line_of(lines, "offered/s").split()[:2] == ["offered/s", "0.0"]

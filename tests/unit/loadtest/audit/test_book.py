@@ -198,6 +198,19 @@ def test_the_watch_writes_what_nodes_do_and_phases_come_of_it() -> None:
     assert phases[Measure.REDELIVERY].count == 1
 
 
+def test_a_result_that_the_gateway_has_already_is_timed_from_when_it_said_so() -> None:
+    """Its first answer was lost on the way: just such jobs took long."""
+    book = Book()
+    book.submitted(J, "m", T0, T0 + 0.25)
+    book.claimed(J, N, T0 + 1)
+    book.accepted(J, N, T0 + 40, already=True)
+    book.accepted(J, N, T0 + 50, already=True)
+    phases = job_phases(copied(book))
+    assert phases[Measure.JOB].max_s == pytest.approx(40.0, rel=1e-3)
+    assert phases[Measure.WORK].max_s == pytest.approx(39.0, rel=1e-3)
+    assert (phases[Measure.JOB].count, phases[Measure.WORK].count) == (1, 1)
+
+
 def test_one_id_for_several_submissions_is_counted_in_one_process_and_over_several() -> None:
     one, two = Book(), Book()
     one.submitted(J, "m", T0, T0 + 0.25)

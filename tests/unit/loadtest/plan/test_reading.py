@@ -117,6 +117,7 @@ def test_everything_wrong_is_told_at_once_in_the_order_of_the_file() -> None:
         ('seed = "1"', "", "seed", "does not fit", "whole number"),
         ("description = 3", "", "description", "does not fit", "double quotes"),
         ("settle = 3", "", "settle", "3 has no unit", '"3s"'),
+        ("settle = nan", "", "settle", "nan is no duration", '"90s"'),
         ("settle_s = -3", "", "settle_s", "-3 is out of bounds", "more than 0"),
         ('settle = "3s"\nsettle_s = 3', "", "settle", "no key here", ""),
         ("settle = [1]", "", "settle", "does not fit", "a number"),
