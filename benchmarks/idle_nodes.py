@@ -80,14 +80,11 @@ class Polls:
         """Listen from now on."""
         self.lateness_s = Histogram()
         self.count = 0
-        self._loop_time = asyncio.get_running_loop().time
         bus.subscribe(PollStarted, self._started)
         bus.subscribe(PollEnded, self._count)
 
     def _started(self, event: PollStarted) -> None:
-        # The node's clock is the loop's, which uvloop reads once a turn and to the millisecond: what the turn has
-        # taken so far is added.
-        self.lateness_s.record(event.lateness_s + time.monotonic() - self._loop_time())
+        self.lateness_s.record(event.lateness_s)
 
     def _count(self, _event: PollEnded) -> None:
         self.count += 1

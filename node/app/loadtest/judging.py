@@ -18,7 +18,8 @@ from node.loadtest.audit.book import Book
 from node.loadtest.audit.gateway_word import Credit, GatewayWord
 from node.loadtest.audit.policy import AuditPolicy
 from node.loadtest.audit.reconcile import reconcile
-from node.loadtest.driver.judged import evaluated, figures_by_name, judged_histograms, judged_stretch
+from node.loadtest.driver.idleness import unmet_premises
+from node.loadtest.driver.judged import evaluated, figures_by_name, judged_histograms, judged_stretch, load_lateness
 from node.loadtest.driver.outcome import LoadOutcome
 from node.loadtest.driver.policy import DriverPolicy
 from node.loadtest.driver.public_counts import node_job_counts, total_job_count
@@ -26,7 +27,6 @@ from node.loadtest.driver.run import ShardRecord
 from node.loadtest.driver.target import Target
 from node.loadtest.driver.testimony import ask_for_results
 from node.loadtest.driver.verdict import verdict
-from node.loadtest.figures.figures import Measure
 from node.loadtest.figures.health import HealthLimits
 from node.loadtest.plan.scenario import Scenario
 from node.loadtest.report.accused import accused_jobs
@@ -74,14 +74,15 @@ async def judge_run(record: ShardRecord, evidence: Evidence, policy: DriverPolic
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_S):
                 await Prober(evidence.gateway, target).probe(word, record.nodes[0])
-    health = record.health.verdict(HealthLimits(), record.figures.histograms[Measure.LATENESS])
+    health = record.health.verdict(HealthLimits(), load_lateness(record.figures, record.times))
     # Who was stopped, or too slow himself, cannot blame a gateway for what was not fetched from it.
     is_in_doubt = not record.is_settled and (record.is_cut_short or health.is_void)
     report = reconcile(word, record.times.settled_at, is_cut_short=is_in_doubt)
     stretch = judged_stretch(record.figures, plan, record.times)
     histograms = judged_histograms(record.figures, record.book, stretch, is_whole=plan.warm_up_s == 0)
     values = figures_by_name(plan, record.figures, histograms, report, stretch, word.policy.lease_s)
-    outcomes = evaluated(plan, values)
+    premises = unmet_premises(plan, record.figures, has_nodes=bool(record.nodes))
+    outcomes = (*evaluated(plan, values), *(premise.evaluate(values) for premise in premises))
     if record.refused:
         notes.append(f"{record.refused} nodes were refused by the gateway: their secret or identity was denied")
     if record.is_cut_short and not record.is_settled:

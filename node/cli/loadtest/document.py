@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -51,13 +52,13 @@ class DocumentFile:
             raise InvalidInput([InputFault(_OPTION, problem, "name another file, or move it away")])
         return cls(path)
 
-    def write(self, outcome: LoadOutcome) -> None:
-        """Write it, in place of what is there only when all of it is written.
+    def write(self, outcome: LoadOutcome, redact: Callable[[str], str]) -> None:
+        """Write it, in place of what is there only when all of it is written; ``redact`` masks secrets.
 
         Raises:
             StorageError: it could not be written.
         """
-        content = (json.dumps(outcome.to_document(), indent=1) + "\n").encode("utf-8", "replace")
+        content = redact(json.dumps(outcome.to_document(), indent=1) + "\n").encode("utf-8", "replace")
         try:
             if self.path.exists() and not (self.path.is_file() and os.access(self.path.parent, os.W_OK)):
                 self.path.write_bytes(content)

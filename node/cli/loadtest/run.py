@@ -83,7 +83,7 @@ def run_load_test(options: LoadTestOptions) -> ExitCode:
         config_file=options.config_file, profile=options.profile, flags=options.flags, environ=os.environ, cwd=cwd
     )
     plan = plan_load_test(options.order, loaded, cwd)
-    deliveries = _deliveries(options)
+    document = None if options.document is None else DocumentFile.prepared(options.document)
     baselines = Baselines(read_runs(options.baselines), options.fail_on_worse)
     redactor = redactor_for(plan.secrets())
     mask_output(redactor.redact)
@@ -96,26 +96,11 @@ def run_load_test(options: LoadTestOptions) -> ExitCode:
     gateway = plan.settings.gateway
     reports = options.reports.opened(ca_file=gateway.ca_file, trust_env=gateway.trust_env_proxies)
     say = partial(console.print, markup=False, soft_wrap=True)
-    deliveries.append(partial(reports.deliver, redact=redactor.redact, say=say))
+    deliveries: list[Delivery] = [partial(reports.deliver, redact=redactor.redact, say=say)]
+    if document is not None:
+        deliveries.append(partial(document.write, redact=redactor.redact))
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(_Session(plan, redactor, console, options, deliveries, baselines).run())
-
-
-def _deliveries(options: LoadTestOptions) -> list[Delivery]:
-    """All that is done with the outcome besides telling it, in order.
-
-    Raises:
-        InvalidInput: something could not be done then.
-    """
-    deliveries: list[Delivery] = []
-    if options.document is not None:
-        check_writable(options.document, "--json")
-        deliveries.append(partial(_write, options.document))
-    return deliveries
-
-
-def _write(path: Path, outcome: LoadOutcome) -> None:
-    path.write_text(json.dumps(outcome.to_document(), indent=1) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)

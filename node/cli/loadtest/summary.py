@@ -107,7 +107,7 @@ def _cells(histogram: Histogram) -> Iterator[str]:
 def _errors(outcome: LoadOutcome) -> Iterator[Text]:
     shares = ((step, errors(outcome.figures, step), tries(outcome.figures, step)) for step in STEPS)
     told = [f"{step} {failed} of {tried} ({share_text(failed / tried)})" for step, failed, tried in shares if failed]
-    yield Text(f"Failed: {', '.join(told) or f'none of {', '.join(STEPS)}'}", "bold")
+    yield Text(f"Failed: {', '.join(told or ('none of ' + ', '.join(STEPS),))}", "bold")
     found = outcome.figures.errors.most_common()
     for name, times in found[:_MOST_ERRORS]:
         yield Text(f"  {times} × {name}")

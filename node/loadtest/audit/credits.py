@@ -23,14 +23,14 @@ class Credits:
         self._possible: Counter[NodeId] = Counter()
         self._jobs_taken = 0
 
-    def note(self, job: JobView, *, is_clean: bool) -> None:
-        """Take up a job; ``is_clean`` says that it is neither lost nor duplicated."""
+    def note(self, job: JobView, *, is_sure: bool) -> None:
+        """Take up a job; ``is_sure`` says that who had its result taken must have been credited with it."""
         nodes = {claim.node for claim in job.claims if claim.accepted}
         maybe = {claim.node for claim in job.claims if claim.ended_at == claim.ended_at or claim.sent} - nodes
         self._jobs_taken += bool(nodes or maybe)
         for node in nodes:
             self._possible[node] += 1
-            self._sure[node] += is_clean
+            self._sure[node] += is_sure
         for node in maybe:
             self._possible[node] += 1
 

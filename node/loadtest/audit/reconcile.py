@@ -11,7 +11,7 @@ from node.loadtest.audit.gateway_word import GatewayWord
 from node.loadtest.audit.judge import Judge
 from node.loadtest.audit.kinds import Kind
 from node.loadtest.audit.report import AuditReport, AuditVerdict, Finding, JobTotals
-from node.loadtest.audit.views import Held, JobView
+from node.loadtest.audit.views import Held, JobView, Said
 
 
 def reconcile(word: GatewayWord, settled_at: float, *, is_cut_short: bool = False) -> AuditReport:
@@ -52,7 +52,9 @@ class _Audit:
         kinds = set(self._judge.kinds(job))
         for kind in kinds:
             self._found[kind][job.job] = None
-        self._credits.note(job, is_clean=not kinds & {Kind.LOST, Kind.DUPLICATED})
+        # Whether a failure is credited is the gateway's own affair.
+        is_sure = not kinds & {Kind.LOST, Kind.DUPLICATED} and job.said is not Said.ERROR
+        self._credits.note(job, is_sure=is_sure)
         seen, deliveries, is_ours = self._seen, len(job.deliveries), job.is_submitted
         seen["submitted"] += is_ours
         seen["claimed"] += deliveries > 0

@@ -83,6 +83,16 @@ def judged_histograms(figures: Figures, book: Book, stretch: Stretch, *, is_whol
     return {measure: _over(figures.series.slices(measure), stretch) for measure in Measure}
 
 
+def load_lateness(figures: Figures, run: Times) -> Histogram:
+    """How late polls began while the load lasted: a long wait for open jobs afterwards has many that are not."""
+    span, step = figures.series.span, figures.series.resolution_s
+    if not span:
+        return Histogram()
+    start = max(0, floor((run.begun_at - span.start) / step))
+    end = max(start, ceil((run.load_ended_at - span.start) / step))
+    return _over(figures.series.slices(Measure.LATENESS), Stretch(start, end, "the load"))
+
+
 def _over(slices: Sequence[Slice | None], stretch: Stretch) -> Histogram:
     tally, histogram = Tally(), Histogram()
     joined = Slice.joined([one for one in slices[stretch.start : stretch.end] if one is not None])

@@ -17,8 +17,6 @@ class DriverPolicy:
     """What a submission may take."""
     overdue_s: float = 5.0
     """How long after the plan's end submissions that were due before it are still sent."""
-    answers_s: float = 5.0
-    """How long submissions under way are awaited once none follows."""
     look_s: float = 0.25
     """Between two looks at whether all has settled."""
     brief_settle_s: float = 5.0

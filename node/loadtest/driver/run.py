@@ -138,7 +138,7 @@ class LoadRun:
         self._jobs: list[JobId] = []
         kit.ears.on_taken = self._taken
         self._watch = SelfWatch(
-            kit.ears.recorder, kit.ears.health, clock, kit.policy, kit.cpu_s, self._gauges, self._tell_tick
+            kit.ears.recorder, kit.ears.health, clock, kit.now, kit.policy, kit.cpu_s, self._gauges, self._tell_tick
         )
         self._time = PlanTime(kit.now)
         self._stop = Signal()

@@ -24,8 +24,8 @@ _LEAST: Final = 0.1
 class SelfWatch:
     """Measures how late the event loop is and what the process uses, and folds all figures once a second.
 
-    ``cpu_s`` gives the CPU time that the process has used, in seconds; ``gauges`` levels to note at each tick, and
-    ``on_tick`` is called after it.
+    ``now`` is the recorder's clock; ``cpu_s`` gives the CPU time that the process has used, in seconds; ``gauges``
+    levels to note at each tick, and ``on_tick`` is called after it.
     """
 
     def __init__(
@@ -33,6 +33,7 @@ class SelfWatch:
         recorder: Recorder,
         health: Health,
         clock: Clock,
+        now: Callable[[], float],
         policy: DriverPolicy,
         cpu_s: Callable[[], float],
         gauges: Callable[[], Mapping[str, float]],
@@ -44,6 +45,7 @@ class SelfWatch:
         self._recorder = recorder
         self._health = health
         self._clock = clock
+        self._now = now
         self._policy = policy
         self._cpu_s = cpu_s
         self._gauges = gauges
@@ -79,9 +81,9 @@ class SelfWatch:
         self._fold({}, {LAG: self._lag_s})
 
     def _to_next_tick_s(self) -> float:
-        """Until the wall clock begins a new tick: then each cell of the series has one, be it early or late."""
+        """Until the recorder's clock begins a new tick: then each cell of the series has one, be it early or late."""
         tick_s = self._policy.tick_s
-        left_s = tick_s - self._clock.wall() % tick_s
+        left_s = tick_s - self._now() % tick_s
         # A timer may come a millisecond early: what is left is not worth a tick.
         return left_s if left_s > _LEAST * tick_s else left_s + tick_s
 

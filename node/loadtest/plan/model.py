@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer
 
 from node.domain.errors import InvalidInput
 from node.loadtest.plan.distributions import Constant, Distribution
-from node.loadtest.plan.faults import ExpireTokens, Kill, PlannedFault, Silent
+from node.loadtest.plan.faults import Kill, PlannedFault, Silent
 from node.loadtest.plan.jobs import JobsPlan
 from node.loadtest.plan.nodes import NodesPlan
 from node.loadtest.plan.vocabulary import Name, PerSecond, PositiveCount, PositiveSeconds, Seconds, Table, Text, fault
@@ -159,11 +159,6 @@ class Plan(Table):
         if self.settle_s is not None:
             return self.settle_s
         return (self.lease_s(on_sandbox=on_sandbox) or self.shortest_lease_s) + self.job_deadline_s + 10.0
-
-    @property
-    def needs_sandbox(self) -> bool:
-        """Whether a fault is among its own that no other gateway can be told to commit."""
-        return any(isinstance(planned, ExpireTokens) for planned in self.faults)
 
     @property
     def needs_redelivery(self) -> bool:

@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from node.domain.ids import JobId, NodeId
 from node.loadtest.audit.book import Book
-from node.loadtest.audit.gateway_word import GatewayWord
+from node.loadtest.audit.gateway_word import Credit, GatewayWord
 from node.loadtest.audit.kinds import Kind
 from node.loadtest.audit.policy import AuditPolicy
 from node.loadtest.audit.reconcile import reconcile
 from node.loadtest.audit.report import AuditVerdict
+from node.loadtest.audit.views import Said
 from tests.unit.loadtest.audit.gateway_model import LEASE_S, Bug, World
 
 POLICY = AuditPolicy(lease_s=LEASE_S)
@@ -90,6 +92,17 @@ def test_shards_tell_the_same_as_one_process(seed: int, bug: Bug | None) -> None
         for finding in document["findings"].values():
             finding["examples"].sort()
     assert documents[0] == documents[1]
+
+
+@pytest.mark.parametrize(("said", "missing"), [(Said.SUCCESS, 1), (Said.ERROR, 0)])
+def test_a_gateway_that_credits_no_failures_is_not_accused(said: Said, missing: int) -> None:
+    book, job, node = Book(), JobId("j"), NodeId("n")
+    book.submitted(job, "m", 0.0, 0.5)
+    book.claimed(job, node, 1.0, "m")
+    book.accepted(job, node, 2.0, already=False)
+    book.said(job, said)
+    word = GatewayWord(book, POLICY, job_credits={node: Credit(0.0, 0.0)})
+    assert reconcile(word, 1000.0).count(Kind.UNCREDITED) == missing
 
 
 def test_what_a_gateway_does_not_tell_is_unknown_and_never_zero() -> None:

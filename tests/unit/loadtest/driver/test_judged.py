@@ -9,7 +9,7 @@ from node.loadtest.audit.book import Book
 from node.loadtest.audit.gateway_word import GatewayWord
 from node.loadtest.audit.policy import AuditPolicy
 from node.loadtest.audit.reconcile import reconcile
-from node.loadtest.driver.judged import figures_by_name, judged_histograms, judged_stretch
+from node.loadtest.driver.judged import figures_by_name, judged_histograms, judged_stretch, load_lateness
 from node.loadtest.driver.run import Times
 from node.loadtest.figures.buckets import COARSE, HIGHEST_US
 from node.loadtest.figures.figures import Figures, Measure
@@ -132,3 +132,14 @@ def test_millions_of_times_are_judged_in_a_moment() -> None:
     assert found[Measure.POLL].count == 50_000_000 * (stretch.end - stretch.start)
     assert found[Measure.POLL].percentiles_s(99)[0] == pytest.approx(0.005, rel=0.01)
     assert found[Measure.JOB].max_s == pytest.approx(3600, rel=0.01)
+
+
+def test_lateness_is_that_of_the_load() -> None:
+    figures = Figures()
+    for second in range(600):
+        us = 500_000 if 20 <= second < 25 else 1000
+        figures.series.latencies(Measure.LATENESS, BEGUN + second, Slice({COARSE.index(us): 10}))
+    late = load_lateness(figures, TIMES)
+    assert late.count == pytest.approx(600, abs=10)
+    assert late.percentiles_s(99)[0] == pytest.approx(0.5, rel=0.01)
+    assert load_lateness(Figures(), TIMES).count == 0

@@ -70,6 +70,5 @@ def test_what_goes_with_the_sandbox_alone_is_said_apart() -> None:
     found = scenario("[[faults]]\nkind='expire-tokens'\nat='1s'", head='thresholds = ["max.redelivered < lease"]')
     assert found.warnings == ()
     assert [warning.column for warning in found.warnings_elsewhere] == ["thresholds[1]", "faults[1]"]
-    assert found.plan.needs_sandbox
     assert not found.plan.needs_redelivery
     assert not scenario("[gateway]\nlease='300s'", head='thresholds = ["p50.poll < lease"]').warnings_elsewhere
