@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -44,6 +45,8 @@ class SessionCaller:
 
     __slots__ = (
         "_base_url",
+        "_bearer",
+        "_bearer_of",
         "_kept_call",
         "_kept_generation",
         "_kept_posts",
@@ -62,6 +65,8 @@ class SessionCaller:
         self._kept_generation = 0
         self._kept_request = Request("", "")
         self._kept_posts: _Posts | None = None
+        self._bearer_of: Secret | None = None
+        self._bearer = ("", "")
 
     async def call(self, call: Call[J], still_wanted: Callable[[], bool] | None = None) -> J:
         """See `node.ports.calls.SessionCalls.call`."""
@@ -126,9 +131,11 @@ class SessionCaller:
         return Request(call.method, posts.url, posts.headers, call.body)
 
     def _request(self, call: Call[Any], token: Secret) -> Request:
-        bearer = ("authorization", f"Bearer {token.reveal()}")
-        headers = (bearer,) if call.body is None else (bearer, JSON)
-        return Request(call.method, f"{self._base_url}{call.target}", headers, call.body)
+        if token is not self._bearer_of:
+            self._bearer_of, self._bearer = token, ("authorization", f"Bearer {token.reveal()}")
+        headers = (self._bearer,) if call.body is None else (self._bearer, JSON)
+        # Thousands of nodes ask for the same: they share its text.
+        return Request(call.method, sys.intern(f"{self._base_url}{call.target}"), headers, call.body)
 
 
 def _require(still_wanted: Callable[[], bool] | None) -> None:

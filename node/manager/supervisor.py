@@ -28,7 +28,11 @@ class Supervisor:
         try:
             await node.rest(start_in_s)
             while not node.life.is_over:
-                await self._serve(node)
+                try:
+                    await node.serve()
+                except Exception as error:  # noqa: BLE001 - a defect in one node's life: told, and the node recovers
+                    self._around.events.emit(crash(f"node {node.node_id}", error, node.node_id))
+                    node.crashed()
                 if node.life is Life.RECOVERING:
                     await node.rest(max(_LEAST_REST_S, self._around.policy.recovery.draw(self._around.random)))
         except BaseException:
@@ -36,10 +40,3 @@ class Supervisor:
             raise
         finally:
             await node.close()
-
-    async def _serve(self, node: WorkerNode) -> None:
-        try:
-            await node.serve()
-        except Exception as error:  # noqa: BLE001 - a defect in one node's life: told, and the node recovers
-            self._around.events.emit(crash(f"node {node.node_id}", error, node.node_id))
-            node.crashed()

@@ -11,6 +11,7 @@ from node.domain.errors import described
 from node.domain.events import Crash
 from node.domain.ids import NodeId
 from node.runtime.running import running
+from node.runtime.signals import Signal
 
 T = TypeVar("T")
 
@@ -28,13 +29,15 @@ class TaskOwner:
     node's other jobs with it.
     """
 
-    __slots__ = ("_loop", "_on_crash", "_tasks")
+    __slots__ = ("_all_ended", "_loop", "_on_crash", "_tasks")
 
     def __init__(self, on_crash: Callable[[Crash], object]) -> None:
         self._on_crash = on_crash
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: dict[asyncio.Task[Any], Callable[[], None] | None] = {}
         """What to call at the end of each."""
+        self._all_ended: Signal | None = None
+        """There while somebody waits for it."""
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -55,11 +58,16 @@ class TaskOwner:
             self._on_crash(crash(task.get_name(), error))
         if on_done is not None:
             on_done()
+        if self._all_ended is not None and not self._tasks:
+            self._all_ended.set()
+            self._all_ended = None
 
     async def join(self) -> None:
         """Wait until all tasks have ended, those included that are started meanwhile."""
         while self._tasks:
-            await asyncio.wait(list(self._tasks))
+            if self._all_ended is None:
+                self._all_ended = Signal()
+            await self._all_ended.wait()
             await asyncio.sleep(0)
 
     async def cancel(self) -> None:

@@ -228,7 +228,7 @@ class LoadTest:
     def _executor(self, chance: random.Random, clock: Clock, bus: EventBus) -> Executor:
         engine = self.plan.scenario.plan.engine
         if isinstance(engine, Engine):
-            return PlannedEngine(engine, chance)
+            return PlannedEngine(engine, chance, shard=0)
         settings = self.plan.settings
         return build_executors(
             settings, self.plan.prompts, client_context(settings.gateway.ca_file), clock, chance, bus

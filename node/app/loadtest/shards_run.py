@@ -107,7 +107,7 @@ async def _ready_run(work: ShardWork, bus: EventBus, policy: DriverPolicy, stack
 def _executor(work: ShardWork, chance: random.Random, clock: Clock, bus: EventBus) -> Executor:
     engine = work.scenario.plan.engine
     if isinstance(engine, Engine):
-        return PlannedEngine(engine, chance)
+        return PlannedEngine(engine, chance, work.shard.index)
     tls = client_context(work.settings.gateway.ca_file)
     return build_executors(work.settings, work.prompts, tls, clock, chance, bus)
 

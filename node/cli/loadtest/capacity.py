@@ -81,7 +81,8 @@ def run_capacity(options: CapacityOptions) -> ExitCode:
         finally:
             display.leave()
     if options.document is not None:
-        options.document.write_text(json.dumps(result.to_document(), indent=1) + "\n", encoding="utf-8")
+        text = redactor.redact(json.dumps(result.to_document(), indent=1) + "\n")
+        options.document.write_text(text, encoding="utf-8")
     for part in knee_parts(result, console.width):
         console.print(part)
     return exit_code(result)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,11 +17,11 @@ from node.app.loadtest.shards import Shards
 from node.app.loadtest.shards_folder import FolderJudge, FolderShard, plan_of
 from node.app.telemetry import redactor_for
 from node.cli.exit_codes import ExitCode
+from node.cli.loadtest.document import DocumentFile
 from node.cli.loadtest.reports import ReportOptions
 from node.cli.loadtest.run import EXIT_CODES
 from node.cli.loadtest.summary import summary
 from node.cli.output import OutputConsole, mask_output
-from node.cli.written_file import check_writable
 from node.domain.errors import InputFault, InvalidInput
 from node.domain.secret import Secret
 from node.loadtest.plan.scenario import Shard
@@ -123,7 +122,7 @@ def merge_shards(options: MergeOptions) -> ExitCode:
         NodeError: they could not be judged; its subclasses say why.
     """
     cwd = Path.cwd()
-    check_writable(options.document, "--json")
+    document = None if options.document is None else DocumentFile.prepared(options.document)
     _check_key(options.api_key)
     folder = ShardFolder(cwd / options.folder)
     if options.wait_s is not None:
@@ -149,8 +148,8 @@ def merge_shards(options: MergeOptions) -> ExitCode:
     outcome = replace(outcome, environment=environment())
     for part in summary(outcome):
         console.print(part)
-    if options.document is not None:
-        options.document.write_text(json.dumps(outcome.to_document(), indent=1) + "\n", encoding="utf-8")
+    if document is not None:
+        document.write(outcome, redactor.redact)
     reports.deliver(outcome, redact=redactor.redact, say=say)
     return EXIT_CODES[outcome.verdict]
 

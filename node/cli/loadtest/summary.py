@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
-from rich.console import RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -50,7 +51,7 @@ def summary(outcome: LoadOutcome) -> Iterator[RenderableType]:
     yield Text(f"{outcome.plan.name}: {duration_text(round(_load_s(outcome), 1))} of load on {outcome.gateway}", "bold")
     yield _jobs(outcome)
     yield Text()
-    yield _latencies(outcome)
+    yield _Latencies(outcome)
     if outcome.figures.errors.most_common():
         yield Text()
         yield from _errors(outcome)
@@ -86,16 +87,32 @@ def _jobs(outcome: LoadOutcome) -> Table:
     return grid
 
 
-def _latencies(outcome: LoadOutcome) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("Time, from when it was due")
-    for name in ("count", "p50", "p95", "p99", "max"):
-        table.add_column(name, justify="right")
-    for name, measure in _ROWS:
-        histogram = outcome.histograms[measure]
-        if histogram.count:
-            table.add_row(name, *_cells(histogram))
-    return table
+@dataclass(frozen=True, slots=True)
+class _Latencies:
+    """A row a measure; where a terminal is too narrow for that, a paragraph a measure: no figure is ever cut off."""
+
+    outcome: LoadOutcome
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        told = [(name, self.outcome.histograms[measure]) for name, measure in _ROWS]
+        rows = [(name, list(_cells(histogram))) for name, histogram in told if histogram.count]
+        if options.max_width < _NARROW:
+            yield Text(_TIMED, "bold")
+            for name, cells in rows:
+                yield Text(f"{name}: {', '.join(f'{head} {cell}' for head, cell in zip(_HEADS, cells, strict=True))}")
+            return
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+        table.add_column(_TIMED)
+        for head in _HEADS:
+            table.add_column(head, justify="right", no_wrap=True)
+        for name, cells in rows:
+            table.add_row(name, *cells)
+        yield table
+
+
+_TIMED: Final = "Time, from when it was due"
+_HEADS: Final = ("count", "p50", "p95", "p99", "max")
+_NARROW: Final = 64
 
 
 def _cells(histogram: Histogram) -> Iterator[str]:

@@ -55,8 +55,8 @@ class Judge:
             return job.said.is_answer
         if job.held is not Held.UNTOLD:
             return job.held is Held.ANSWERED
-        if job.is_told_answered:
-            return True
+        if job.is_told_answered():
+            return True if job.is_told_answered(self.policy.copies) else None
         return False if self.policy.owns_nodes and self.is_whole else None
 
     def is_doubtful(self, job: JobView) -> bool:
@@ -78,7 +78,7 @@ class Judge:
 
     def _unanswered(self, job: JobView) -> Kind:
         node, at = _last_holder(job, self.policy.slack_s)
-        if job.is_told_answered or job.held is Held.ANSWERED:
+        if job.is_told_answered(self.policy.copies) or job.held is Held.ANSWERED:
             return Kind.LOST
         if isnan(at) or job.held is Held.QUEUED or self._is_lease_running(job):
             return Kind.STUCK

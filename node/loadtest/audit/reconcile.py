@@ -61,7 +61,7 @@ class _Audit:
         seen["redelivered"] += max(0, deliveries - 1)
         seen["executed"] += any(not isnan(claim.ended_at) for claim in job.claims)
         seen["sent"] += bool(job.sent)
-        seen["accepted"] += job.is_told_answered
+        seen["accepted"] += job.is_told_answered()
         seen["looked_up"] += is_ours and (bool(job.said) or job.held is not Held.UNTOLD)
         seen["answered"] += is_ours and (job.said.is_answer or job.held is Held.ANSWERED)
         seen["doubtful"] += Kind.STUCK in kinds and self._judge.is_doubtful(job)

@@ -118,10 +118,9 @@ class JobView(NamedTuple):
         """Digests and models of all results that nodes were seen to send."""
         return [*((claim.sent, claim.sent_model) for claim in self.claims if claim.sent), *self.also_sent]
 
-    @property
-    def is_told_answered(self) -> bool:
-        """Whether the gateway told some node that it has a result."""
-        return any(claim.is_taken for claim in self.claims)
+    def is_told_answered(self, copies: int = 1) -> bool:
+        """Whether the gateway told so many nodes that it has a result."""
+        return sum(claim.is_taken for claim in self.claims) >= copies
 
     @property
     def accepted_at(self) -> float:

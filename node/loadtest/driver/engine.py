@@ -56,7 +56,7 @@ class PlannedEngine:
     token is a word.
     """
 
-    def __init__(self, engine: Engine, random: Random, shard: int = 0) -> None:
+    def __init__(self, engine: Engine, random: Random, shard: int) -> None:
         self._engine = engine
         self._random = random
         self._shard = shard

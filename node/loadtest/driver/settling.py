@@ -83,7 +83,7 @@ class Settling:
         looked_at = len(self._open)
         for place in range(looked_at):
             job = self._book.view(self._open[place])
-            if not (job.is_told_answered or job.said.is_answer):
+            if not (job.is_told_answered(self._copies) or job.said.is_answer):
                 left.append(job.job)
                 if job.model in models:
                     awaited.append(job.job)

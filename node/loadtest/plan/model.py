@@ -68,6 +68,8 @@ class GatewayPlan(Table):
 
     lease_s: PositiveSeconds | None = None
     """How long a claimed job is its node's; None: not known, and neither is what depends on it."""
+    copies: PositiveCount = 1
+    """To how many nodes it gives each job, whose answers it compares."""
 
 
 class SandboxPlan(Table):

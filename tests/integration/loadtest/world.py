@@ -180,7 +180,7 @@ async def world(
             random=chance,
             bus=bus,
             transports=factories[0],
-            executor=PlannedEngine(engine, chance),
+            executor=PlannedEngine(engine, chance, shard=0),
             identities=MadeIdentities("run", Secret("a-key"), schedule.models_of),
             developer=developer,
             cpu_s=lambda: 0.0,

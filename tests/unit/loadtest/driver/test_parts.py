@@ -41,7 +41,9 @@ class Pieces:
 
 @in_virtual_time
 async def test_a_job_takes_the_time_of_its_tokens_at_its_nodes_speed() -> None:
-    engine = PlannedEngine(Engine(output_tokens=Constant(value=30), tokens_per_s=Constant(value=10)), random.Random(1))
+    engine = PlannedEngine(
+        Engine(output_tokens=Constant(value=30), tokens_per_s=Constant(value=10)), random.Random(1), 0
+    )
     behaviour, clock, pieces = Behaviour(), VirtualClock(), Pieces()
     node = engine_of_node(engine, behaviour)
     began = clock.monotonic()
@@ -72,7 +74,7 @@ async def test_no_two_answers_are_alike_and_none_is_taken_for_a_models() -> None
 
 async def test_what_is_no_chat_is_declined() -> None:
     with pytest.raises(Declined):
-        await PlannedEngine(Engine(), random.Random(1)).execute(EmbeddingPayload("m", ("text",)))
+        await PlannedEngine(Engine(), random.Random(1), 0).execute(EmbeddingPayload("m", ("text",)))
 
 
 def test_a_real_engine_is_as_fast_as_it_is() -> None:
