@@ -73,9 +73,10 @@ class LoadTestPlan:
     @property
     def audit_policy(self) -> AuditPolicy:
         """What the audit takes for granted; the lease is the plan's alone, since a wrong one would accuse a gateway."""
-        lease_s = self.scenario.plan.lease_s(on_sandbox=self.uses_sandbox)
-        is_ours = self.uses_sandbox or self.exclusive
-        return AuditPolicy(lease_s=lease_s, owns_nodes=is_ours, owns_jobs=is_ours, examples=_EXAMPLES)
+        plan, on_sandbox = self.scenario.plan, self.uses_sandbox
+        lease_s, copies = plan.lease_s(on_sandbox=on_sandbox), plan.copies(on_sandbox=on_sandbox)
+        is_ours = on_sandbox or self.exclusive
+        return AuditPolicy(lease_s=lease_s, copies=copies, owns_nodes=is_ours, owns_jobs=is_ours, examples=_EXAMPLES)
 
     def secrets(self) -> Iterable[Secret]:
         """All secrets that files, settings and flags hold."""

@@ -134,7 +134,8 @@ class LoadRun:
             schedule.faults, self.fleet, kit.ground.line, kit.ears.recorder.mark, kit.expire_tokens
         )
         is_alone = schedule.shard.count == 1
-        self._settling = Settling(kit.book, self._offered, self._ask, clock, is_alone=is_alone)
+        copies = schedule.plan.copies(on_sandbox=kit.on_sandbox)
+        self._settling = Settling(kit.book, self._offered, self._ask, clock, is_alone=is_alone, copies=copies)
         self._jobs: list[JobId] = []
         kit.ears.on_taken = self._taken
         self._watch = SelfWatch(

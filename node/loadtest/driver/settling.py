@@ -31,16 +31,25 @@ class Settling:
     ``models`` gives the models that some node would take a job of; others cannot be claimed and are not waited for.
     Of a job whose node crashed before it heard so nobody but the gateway knows that it was taken: ``ask`` asks it.
     With ``is_alone`` false other processes' nodes do most of the jobs, so that it is asked of all, some at a time.
+    A job is done when ``copies`` nodes were told that the gateway has a result.
     """
 
     def __init__(
-        self, book: Book, models: Callable[[], set[str]], ask: Ask, clock: Clock, *, is_alone: bool = True
+        self,
+        book: Book,
+        models: Callable[[], set[str]],
+        ask: Ask,
+        clock: Clock,
+        *,
+        is_alone: bool = True,
+        copies: int = 1,
     ) -> None:
         self._book = book
         self._models = models
         self._ask = ask
         self._clock = clock
         self._is_alone = is_alone
+        self._copies = copies
         self._asked_at = float("-inf")
         self._next = 0
         """How many of the open jobs were asked for in this round, where it is asked of all."""

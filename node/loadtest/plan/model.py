@@ -138,6 +138,10 @@ class Plan(Table):
         """How long a claimed job is its node's, there where the plan is run; None where that is not known."""
         return self.sandbox.lease_s if on_sandbox else self.gateway.lease_s
 
+    def copies(self, *, on_sandbox: bool) -> int:
+        """To how many nodes each job is given, there where the plan is run."""
+        return 1 if on_sandbox else self.gateway.copies
+
     @property
     def shortest_lease_s(self) -> float:
         """The lease that a node's times are fitted to."""

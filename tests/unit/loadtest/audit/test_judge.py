@@ -184,6 +184,18 @@ def test_a_job_for_three_may_be_with_three_and_have_three_results() -> None:
     assert judged(book, copies=2) == {Kind.DOUBLE_DELIVERED, Kind.DUPLICATED}
 
 
+def test_a_job_for_three_is_not_lost_when_the_answer_of_one_is_awaited() -> None:
+    book = submitted()
+    for node in (N, M, K):
+        book.claimed(J, node, T0 + 1, "m")
+    for node in (N, M):
+        book.accepted(J, node, T0 + 2, already=False)
+    assert judged(book, copies=3) == set(), "nobody can tell"
+    book.said(J, Said.PENDING)
+    assert judged(book, copies=3) & {Kind.LOST, Kind.DUPLICATED, Kind.DOUBLE_DELIVERED} == set()
+    assert Kind.LOST in judged(book, copies=2)
+
+
 def test_late_delivery() -> None:
     book = submitted()
     book.claimed(J, N, T0 + 1, "m")
