@@ -142,3 +142,18 @@ def test_what_cannot_be_done_is_told_before_anything_begins(
     ended = run("loadtest", *arguments, cwd=tmp_path)
     assert ended.returncode == code, ended.stdout + ended.stderr
     assert words in ended.stdout + ended.stderr
+
+
+def test_a_terminal_that_knows_few_characters_loses_no_run(tmp_path: Path) -> None:
+    result = run("loadtest", written(tmp_path), "--check", PYTHONIOENCODING="ascii")
+    assert result.returncode == ExitCode.OK, result.stderr
+    assert "It passes when" in result.stdout
+
+
+def test_a_document_never_takes_the_place_of_the_plan(tmp_path: Path) -> None:
+    plan = written(tmp_path)
+    before = Path(plan).read_text()
+    result = run("loadtest", plan, "--json", plan)
+    assert result.returncode == ExitCode.INVALID_INPUT
+    assert "no load test wrote it" in result.stderr
+    assert Path(plan).read_text() == before

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -86,6 +87,9 @@ def run_load_test(options: LoadTestOptions) -> ExitCode:
     document = None if options.document is None else DocumentFile.prepared(options.document)
     baselines = Baselines(read_runs(options.baselines), options.fail_on_worse)
     redactor = redactor_for(plan.secrets())
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A character that the terminal's encoding does not have is no reason to lose a run.
+        sys.stdout.reconfigure(errors="replace")
     mask_output(redactor.redact)
     console = OutputConsole(highlight=False)
     for warning in plan.warnings:

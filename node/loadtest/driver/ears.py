@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from node.domain.ids import JobId, NodeId
 from node.loadtest.audit.watch import Watch
 from node.loadtest.driver.muster import Muster
 from node.loadtest.figures.health import Health
 from node.loadtest.figures.recorder import Recorder
-
-_LATE: Final = 0.0
-"""What a submission's lateness is counted from."""
 
 
 class Ears:
@@ -32,7 +28,7 @@ class Ears:
 
     def sent(self, late_s: float) -> None:
         """See `node.loadtest.driver.submitter.Submissions.sent`."""
-        self.health.sent(_LATE, late_s)
+        self.health.sent(late_s)
 
     def taken(self, job: JobId, model: str, intended_at: float) -> None:
         """See `node.loadtest.driver.submitter.Submissions.taken`."""

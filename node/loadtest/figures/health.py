@@ -73,10 +73,10 @@ class Health:
         """
         self._loop_lag.record_corrected(seconds, every_s)
 
-    def sent(self, intended_at: float, sent_at: float) -> None:
-        """A submission that was due at one time was begun at another, both in seconds of one clock."""
+    def sent(self, late_s: float) -> None:
+        """A submission was begun, so long after it was due."""
         self._tried += 1
-        self._send_lag.record(max(0.0, sent_at - intended_at))
+        self._send_lag.record(late_s)
 
     def offered(self, jobs: int = 1) -> None:
         """So many submissions were due."""

@@ -15,7 +15,7 @@ import click
 import pytest
 import typer
 
-from node.cli.commands.shards import start_time
+from node.cli.commands.loadtest.shards import start_time
 from node.cli.exit_codes import ExitCode
 from node.cli.main import app
 from tests.acceptance.program import ROOT, Running, run, running, url_in

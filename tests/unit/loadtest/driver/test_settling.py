@@ -81,11 +81,11 @@ async def test_what_is_pending_now_is_not_the_last_word() -> None:
     assert made.view(JobId("a")).said is Said.UNASKED
 
 
-def settling(made: Book, gateway: Gateway, models: set[str] | None = None) -> Settling:
+def settling(made: Book, gateway: Gateway, models: set[str] | None = None, copies: int = 1) -> Settling:
     async def ask(jobs: list[JobId]) -> None:
         await ask_for_results(made, jobs, target(gateway), DriverPolicy(), is_last_word=False)
 
-    return Settling(made, lambda: {"m"} if models is None else models, ask, VirtualClock())
+    return Settling(made, lambda: {"m"} if models is None else models, ask, VirtualClock(), copies=copies)
 
 
 @in_virtual_time
@@ -112,6 +112,18 @@ async def test_a_job_whose_node_never_heard_is_known_to_the_gateway() -> None:
     assert await it.is_over()
     assert await it.is_over()
     assert gateway.asked == ["a", "a"]
+
+
+@in_virtual_time
+async def test_a_job_for_two_nodes_is_open_until_both_are_done_or_the_gateway_shows_its_result() -> None:
+    made, gateway = book("a", "b"), Gateway(a=[PENDING], b=[DONE])
+    it = settling(made, gateway, copies=2)
+    for job in ("a", "b"):
+        it.submitted(JobId(job))
+        made.accepted(JobId(job), NODE, 2.0, already=False)
+    assert not await it.is_over()
+    made.accepted(JobId("a"), NodeId("another"), 3.0, already=False)
+    assert await it.is_over()
 
 
 @in_virtual_time

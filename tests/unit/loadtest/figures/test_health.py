@@ -14,10 +14,10 @@ LIMITS = HealthLimits()
 
 def healthy(seconds: int = 100) -> Health:
     health = Health()
-    for second in range(seconds):
+    for _ in range(seconds):
         health.loop_lag(0.002, 0.05)
         health.offered()
-        health.sent(second, second + 0.003)
+        health.sent(0.003)
         health.cpu(0.6)
     return health
 
@@ -38,13 +38,13 @@ def test_a_second_of_load_in_a_hundred_is_no_bottleneck() -> None:
 
 def starved(what: str) -> tuple[Health, Histogram | None]:
     health, lateness = healthy(), Histogram()
-    for number in range(20):
+    for _ in range(20):
         match what:
             case "loop":
                 health.loop_lag(0.2, 0.05)
             case "send":
                 health.offered()
-                health.sent(number, number + 0.2)
+                health.sent(0.2)
             case "cpu":
                 health.cpu(0.99)
             case "offered":

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from node.cli.commands.loadtest.options import ExclusiveOption, RosterOption
 from node.cli.failing import failures_told
 from node.cli.options import ConfigOption, ProfileOption, SetOption, StateDirOption, duration, flags
 
@@ -86,13 +87,9 @@ def shard(
         ),
     ] = 5.0,
     gateway: Annotated[str | None, typer.Option(metavar="URL", help="The gateway; needed.")] = None,
-    roster: Annotated[
-        Path | None, typer.Option(help="Take the nodes' identities from this roster (CSV). Default: made up.")
-    ] = None,
+    roster: RosterOption = None,
     api_key: ApiKeyOption = "",
-    exclusive: Annotated[
-        bool, typer.Option("--exclusive", help="Nobody else uses the gateway meanwhile: the audit may tell more.")
-    ] = False,
+    exclusive: ExclusiveOption = False,
     state_dir: StateDirOption = None,
     config: ConfigOption = None,
     profile: ProfileOption = None,

@@ -1,17 +1,20 @@
-"""``loadtest``: a plan of nodes, jobs and faults against a gateway, with a verdict."""
+"""``loadtest run``: a plan carried out, and judged."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from node.cli.commands.capacity import capacity
-from node.cli.commands.compare import compare
-from node.cli.commands.shards import merge, shard
+from node.cli.commands.loadtest.options import (
+    ApiKeyOption,
+    ExclusiveOption,
+    GatewayOption,
+    RosterOption,
+    SandboxFaultOption,
+)
 from node.cli.failing import failures_told
 from node.cli.options import ConfigOption, ProfileOption, SetOption, StateDirOption, flags
 
@@ -20,47 +23,13 @@ _SEEN = "What is seen of it"
 _SPREAD = "More than one core or machine"
 
 
-class _PlanFirst(TyperGroup):
-    """Commands of which ``run`` need not be named: what is no command is its plan or one of its options."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        own = {*self.commands, *ctx.help_option_names}
-        return super().parse_args(ctx, args if not args or args[0] in own else ["run", *args])
-
-
-app = typer.Typer(
-    cls=_PlanFirst,
-    help="Load a gateway as a plan says, and judge it: by its thresholds, and by an audit of every job.",
-    epilog="'loadtest PLAN.toml' is short for 'loadtest run PLAN.toml'. Plans to begin with are in config/scenarios/.",
-    no_args_is_help=True,
-)
-
-
-app.command()(capacity)
-app.command()(shard)
-app.command()(merge)
-app.command()(compare)
-
-
-@app.command()
 def run(
     plan: Annotated[Path, typer.Argument(metavar="PLAN.toml", help="What to do: see config/scenarios/.")],
     check: Annotated[bool, typer.Option("--check", help="Show what the plan comes to, and do nothing.")] = False,
-    gateway: Annotated[
-        str | None, typer.Option(metavar="URL", help="The gateway. Default: a sandbox gateway, started for the run.")
-    ] = None,
-    roster: Annotated[
-        Path | None, typer.Option(help="Take the nodes' identities from this roster (CSV). Default: made up.")
-    ] = None,
-    api_key: Annotated[
-        str, typer.Option(help="The developer's key. Default: made up.", envvar="LLM_NODE_API_KEY", show_envvar=True)
-    ] = "",
-    exclusive: Annotated[
-        bool,
-        typer.Option(
-            "--exclusive", help="Nobody else uses the gateway meanwhile: the audit may tell more.", rich_help_panel=_RUN
-        ),
-    ] = False,
+    gateway: GatewayOption = None,
+    roster: RosterOption = None,
+    api_key: ApiKeyOption = "",
+    exclusive: ExclusiveOption = False,
     document: Annotated[
         Path | None,
         typer.Option("--json", metavar="FILE", help="Write everything measured as JSON.", rich_help_panel=_RUN),
@@ -99,15 +68,7 @@ def run(
             rich_help_panel=_RUN,
         ),
     ] = False,
-    sandbox_faults: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--sandbox-fault",
-            metavar="NAME=SHARE",
-            help="Plant a bug into the bundled gateway, to see it caught; may be repeated.",
-            rich_help_panel=_RUN,
-        ),
-    ] = None,
+    sandbox_faults: SandboxFaultOption = None,
     dashboard: Annotated[
         bool,
         typer.Option(

@@ -7,6 +7,13 @@ from typing import Annotated, Literal
 
 import typer
 
+from node.cli.commands.loadtest.options import (
+    ApiKeyOption,
+    ExclusiveOption,
+    GatewayOption,
+    RosterOption,
+    SandboxFaultOption,
+)
 from node.cli.failing import failures_told
 from node.cli.options import ConfigOption, ProfileOption, SetOption, StateDirOption, duration, flags
 
@@ -82,18 +89,10 @@ def capacity(
         Path | None,
         typer.Option("--json", metavar="FILE", help="Write the steps and the knee as JSON.", rich_help_panel=_SEARCH),
     ] = None,
-    gateway: Annotated[
-        str | None, typer.Option(metavar="URL", help="The gateway. Default: a sandbox gateway, started for the search.")
-    ] = None,
-    roster: Annotated[
-        Path | None, typer.Option(help="Take the nodes' identities from this roster (CSV). Default: made up.")
-    ] = None,
-    api_key: Annotated[
-        str, typer.Option(help="The developer's key. Default: made up.", envvar="LLM_NODE_API_KEY", show_envvar=True)
-    ] = "",
-    exclusive: Annotated[
-        bool, typer.Option("--exclusive", help="Nobody else uses the gateway meanwhile: the audit may tell more.")
-    ] = False,
+    gateway: GatewayOption = None,
+    roster: RosterOption = None,
+    api_key: ApiKeyOption = "",
+    exclusive: ExclusiveOption = False,
     sandbox_rate: Annotated[
         float | None,
         typer.Option(
@@ -103,15 +102,7 @@ def capacity(
             rich_help_panel=_SANDBOX,
         ),
     ] = None,
-    sandbox_faults: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--sandbox-fault",
-            metavar="NAME=SHARE",
-            help="Plant a bug into the sandbox; may be repeated.",
-            rich_help_panel=_SANDBOX,
-        ),
-    ] = None,
+    sandbox_faults: SandboxFaultOption = None,
     state_dir: StateDirOption = None,
     config: ConfigOption = None,
     profile: ProfileOption = None,

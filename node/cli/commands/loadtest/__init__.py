@@ -1,0 +1,31 @@
+"""``loadtest``: a plan of nodes, jobs and faults against a gateway, with a verdict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from node.cli.commands.loadtest.capacity import capacity
+from node.cli.commands.loadtest.compare import compare
+from node.cli.commands.loadtest.run import run
+from node.cli.commands.loadtest.shards import merge, shard
+
+
+class _PlanFirst(TyperGroup):
+    """Commands of which ``run`` need not be named: what is no command is its plan or one of its options."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        own = {*self.commands, *ctx.help_option_names}
+        return super().parse_args(ctx, args if not args or args[0] in own else ["run", *args])
+
+
+app = typer.Typer(
+    cls=_PlanFirst,
+    help="Load a gateway as a plan says, and judge it: by its thresholds, and by an audit of every job.",
+    epilog="'loadtest PLAN.toml' is short for 'loadtest run PLAN.toml'. Plans to begin with are in config/scenarios/.",
+    no_args_is_help=True,
+)
+for _command in (run, capacity, compare, shard, merge):
+    app.command()(_command)
