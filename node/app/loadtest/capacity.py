@@ -9,7 +9,7 @@ from typing import Final
 from node.app.loadtest.capacity_result import CapacityOrder, CapacityResult
 from node.app.loadtest.capacity_search import CapacityDisplay, CapacitySearch, Ran
 from node.app.loadtest.gateway import opened_gateway
-from node.app.loadtest.load_test import LoadTest, Orders
+from node.app.loadtest.load_test import LoadTest, told
 from node.app.loadtest.plan import LoadTestPlan
 from node.app.loadtest.policies import sandbox_policy
 from node.loadtest.driver.policy import DriverPolicy
@@ -67,7 +67,7 @@ class CapacityTest:
                 )
 
                 async def run(plan: Plan) -> Ran:
-                    scenario, orders = Scenario(plan), Orders(self.display)
+                    scenario, orders = Scenario(plan), told(self.display)
                     test = LoadTest(
                         replace(self.plan, scenario=scenario, schedule=Schedule(scenario)),
                         self.display,

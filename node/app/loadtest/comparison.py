@@ -35,6 +35,9 @@ _MOST_BYTES: Final = 256 * 1024 * 1024
 _NAMES: Final = {of: name for name, of in MEASURES.items()}
 _MOST_KEYS: Final = 8
 
+_WHOLE_S: Final = 1e-3
+"""What may be missing from cells that count as full."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunDocument:
@@ -48,8 +51,10 @@ class RunDocument:
 
     @property
     def window(self) -> Window:
-        """The part of the run that was judged."""
-        return Window(self.stretch.start, self.stretch.end, self.stretch.is_steady, self.stretch.rule)
+        """The part of the run that was judged, without cells in the middle of which the load began or ended."""
+        stretch, cells = self.stretch, self.stretch.end - self.stretch.start
+        cut = int(cells * self.figures.series.resolution_s > stretch.seconds + _WHOLE_S)
+        return Window(stretch.start + cut, stretch.end - cut, stretch.is_steady, stretch.rule)
 
     def samples(self) -> Run:
         """Its values by second, for `node.loadtest.figures.compare`."""

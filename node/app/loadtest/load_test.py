@@ -14,6 +14,7 @@ from node.app.executors import build_executors
 from node.app.loadtest.assembly import LoadBase, LoadGateway, assembled_run
 from node.app.loadtest.gateway import opened_gateway, opened_transport, transports
 from node.app.loadtest.judging import Evidence, judge_run
+from node.app.loadtest.orders import Orders
 from node.app.loadtest.plan import LoadTestPlan
 from node.app.loadtest.policies import sandbox_policy
 from node.app.loadtest.shards import LedRecord, ShardedRun, Shards
@@ -63,44 +64,17 @@ class LoadDisplay(Protocol):
         ...
 
 
-class _Steered(Protocol):
-    """What obeys orders from outside."""
+def told(display: LoadDisplay) -> Orders:
+    """Orders that the display tells of as they come."""
 
-    def stop(self) -> None: ...
-    def abort(self) -> None: ...
+    def abort() -> None:
+        display.leave()
+        display.say("Stopping at once.")
 
-
-@dataclass(slots=True)
-class Orders:
-    """What signals ask for, kept until there is a run that can obey."""
-
-    display: LoadDisplay
-    run: _Steered | None = None
-    is_stopped: bool = False
-    is_aborted: bool = False
-
-    def obeyed_by(self, run: _Steered) -> None:
-        """This run obeys, what was asked for before included."""
-        self.run = run
-        if self.is_aborted:
-            run.abort()
-        elif self.is_stopped:
-            run.stop()
-
-    def stop(self) -> None:
-        """End the load."""
-        self.is_stopped = True
-        self.display.say("Stopping: no more jobs; what is under way is awaited for some seconds.")
-        if self.run is not None:
-            self.run.stop()
-
-    def abort(self) -> None:
-        """End everything."""
-        self.is_aborted = True
-        self.display.leave()
-        self.display.say("Stopping at once.")
-        if self.run is not None:
-            self.run.abort()
+    return Orders(
+        lambda: display.say("Stopping: no more jobs; what is under way is awaited for some seconds."),
+        abort,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +106,7 @@ class LoadTest:
             InvalidInput: the CA file cannot be used, or the run not be shown.
             ShardsFailed: a process or machine that it was to run on could not begin.
         """
-        orders = self.orders or Orders(self.display)
+        orders = self.orders or told(self.display)
         bus = EventBus(lambda line: to_stderr(self.redactor.redact(line)))
         crashes: list[Crash] = []
         bus.subscribe(Crash, crashes.append)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final
 
@@ -46,7 +46,7 @@ _STRANGER: Final = "this is no answer of the node that had the job"
 @dataclass(frozen=True, slots=True)
 class _Session:
     node: NodeId
-    token: str
+    token: str = field(repr=False)
 
 
 class Prober:

@@ -14,6 +14,7 @@ from node.app.control_file import read_control_file
 from node.app.loadtest.control import LoadControl
 from node.app.loadtest.gateway import opened_gateway, opened_transport, transports
 from node.app.loadtest.judging import Evidence, judge_run
+from node.app.loadtest.orders import Orders
 from node.app.loadtest.plan import LoadTestPlan
 from node.app.loadtest.policies import sandbox_policy
 from node.app.loadtest.shards_run import run_shard
@@ -26,7 +27,6 @@ from node.loadtest.driver.identities import Identities, MadeIdentities, RosterId
 from node.loadtest.driver.outcome import LoadOutcome
 from node.loadtest.driver.policy import DriverPolicy
 from node.loadtest.driver.public_counts import total_job_count
-from node.loadtest.driver.run import LoadRun
 from node.loadtest.driver.target import Target
 from node.loadtest.plan.model import Plan
 from node.loadtest.plan.scenario import Scenario, Schedule, Shard
@@ -63,7 +63,7 @@ class FolderShard:
             StorageError: something could not be written.
             TransportError: the gateway does not answer.
         """
-        orders = _Signals()
+        orders = Orders()
         clock = SystemClock()
         tasks = TaskOwner(lambda crash: self.say(f"{crash.task}: {crash.error}"))
         with (
@@ -78,7 +78,7 @@ class FolderShard:
                 self.folder.write(self.shard.index, "failed.json", failure)
                 raise
             link = FolderLink(self.folder, self.shard.index, facts, self.policy, clock, io)
-            orders.link = link
+            orders.on_stop = link.give_up
             writing = tasks.start(link.write_loop(), "files of the shard")
             try:
                 await run_shard(self._work(), link, orders.obeyed_by)
@@ -129,35 +129,6 @@ class FolderShard:
             prompts=plan.prompts,
             api_key=plan.api_key,
         )
-
-
-@dataclass(slots=True)
-class _Signals:
-    """What signals ask for, kept until there is a run that can obey."""
-
-    link: FolderLink | None = None
-    run: LoadRun | None = None
-    is_stopped: bool = False
-    is_aborted: bool = False
-
-    def obeyed_by(self, run: LoadRun) -> None:
-        self.run = run
-        if self.is_aborted:
-            run.abort()
-        elif self.is_stopped:
-            run.stop()
-
-    def stop(self) -> None:
-        self.is_stopped = True
-        if self.link is not None:
-            self.link.give_up()
-        if self.run is not None:
-            self.run.stop()
-
-    def abort(self) -> None:
-        self.is_aborted = True
-        if self.run is not None:
-            self.run.abort()
 
 
 @dataclass(frozen=True, slots=True)

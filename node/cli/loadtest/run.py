@@ -17,7 +17,7 @@ from rich.console import Console
 
 from node.app.event_loop import new_event_loop
 from node.app.loadtest.comparison import Compared
-from node.app.loadtest.load_test import LoadDisplay, LoadTest, Orders
+from node.app.loadtest.load_test import LoadDisplay, LoadTest, told
 from node.app.loadtest.plan import LoadTestOrder, LoadTestPlan, plan_load_test
 from node.app.loadtest.shards import Shards
 from node.app.telemetry import redactor_for
@@ -124,7 +124,7 @@ class _Session:
             page = None
             if self.options.page is not None:
                 display = page = WithPage(display, self.options.page, stack)
-            orders = Orders(display)
+            orders = told(display)
             test = LoadTest(
                 self.plan,
                 display,

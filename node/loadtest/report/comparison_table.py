@@ -64,7 +64,7 @@ def _told(answer: Answer, *, is_sharp: bool) -> tuple[str, str]:
 def _figure(name: str, value: float | None) -> str:
     if value is None:
         return "–"
-    return rate_text(value) if name.startswith("rate.") else latency_text(value)
+    return rate_text(value) if name.endswith("_rate") else latency_text(value)
 
 
 def _percent(share: float | None) -> str:

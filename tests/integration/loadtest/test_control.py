@@ -113,6 +113,14 @@ def test_the_audit_knows_the_lease_that_the_plan_names_and_no_other(
     assert plan.audit_policy.owns_jobs is not bool(gateway)
 
 
+@pytest.mark.parametrize(("gateway", "copies"), [("", 1), ("http://127.0.0.1:9", 3)])
+def test_the_audit_knows_to_how_many_nodes_a_gateway_gives_a_job(gateway: str, copies: int, tmp_path: Path) -> None:
+    file = tmp_path / "plan.toml"
+    file.write_text(f"{plan_text()}\n[gateway]\ncopies = 3")
+    loaded = load(config_file=None, profile=None, flags={"gateway.url": gateway}, environ={}, cwd=tmp_path)
+    assert plan_load_test(LoadTestOrder(file, None, Secret("key")), loaded, tmp_path).audit_policy.copies == copies
+
+
 async def test_whether_tokens_have_expired_is_told() -> None:
     assert await control(Sandbox()).expire_tokens()
     assert not await control(Sandbox(status=0)).expire_tokens()

@@ -131,7 +131,7 @@ def compared() -> LoadOutcome:
         "answer": "worse",
         "metrics": [
             _metric("p99.poll", "worse", baseline=0.01, candidate=0.02, change=1.0, low=0.8, high=1.2, is_sharp=True),
-            _metric("rate.accepted", "same", baseline=20.0, candidate=19.9, change=-0.005, low=-0.2, high=0.19),
+            _metric("accepted_rate", "same", baseline=20.0, candidate=19.9, change=-0.005, low=-0.2, high=0.19),
             _metric(
                 "mean.result", "same", baseline=0.01, candidate=0.01, change=0.0, low=-0.01, high=0.01, is_sharp=True
             ),

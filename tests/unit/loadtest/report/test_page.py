@@ -152,7 +152,7 @@ def test_a_comparison_is_shown_metric_by_metric() -> None:
     text = words(compared())
     assert "Against earlier runs Worse than the baseline. Baseline: before" in text
     assert "p99.poll 10.0 ms 20.0 ms +100 % +80 % to +120 % worse" in text
-    assert "rate.accepted 20/s 19.9/s -0.5 % -20 % to +19 % too noisy to tell" in text
+    assert "accepted_rate 20/s 19.9/s -0.5 % -20 % to +19 % too noisy to tell" in text
     assert "mean.result 10.0 ms 10.0 ms 0 % -1 % to +1 % the same" in text
     assert "p99.job – – – – too little data" in text
     assert "another plan: duration_s" in text
