@@ -143,7 +143,8 @@ def _audit(outcome: LoadOutcome) -> Iterator[Text]:
     yield Text(f"Audit: {report.verdict.value}", style=f"bold {style}")
     for finding in report.broken:
         yield Text(f"  {finding.count} {_named(finding)}: {finding.kind.meaning}", "red")
-        yield Text(f"    {', '.join(finding.examples[:_MOST_IDS])}")
+        if finding.examples:
+            yield Text(f"    {', '.join(finding.examples[:_MOST_IDS])}")
     if none:
         yield Text(f"  none {', '.join(none)}")
     if unknown:

@@ -58,6 +58,7 @@ class _Audit:
         seen, deliveries, is_ours = self._seen, len(job.deliveries), job.is_submitted
         seen["submitted"] += is_ours
         seen["claimed"] += deliveries > 0
+        seen["foreign"] += deliveries > 0 and not is_ours
         seen["redelivered"] += max(0, deliveries - 1)
         seen["executed"] += any(not isnan(claim.ended_at) for claim in job.claims)
         seen["sent"] += bool(job.sent)
@@ -161,6 +162,11 @@ class _Audit:
             notes.append("the gateway's lease is not known: what hangs on it cannot be told")
         elif doubtful := seen["doubtful"]:
             notes.append(f"{doubtful} jobs had no time to be done: that they are stuck may not be the gateway's fault")
+        if seen["foreign"] > self._book.unconfirmed and not self._knows_all_jobs:
+            notes.append(
+                f"{seen['foreign']} jobs that this run did not submit were handed to its nodes: the rates of claims,"
+                " accepted results and polls count them, too"
+            )
         if unconfirmed := self._book.unconfirmed:
             notes.append(f"{unconfirmed} submissions ended without an answer: those jobs are not audited")
         return notes

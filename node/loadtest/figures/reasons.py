@@ -20,7 +20,7 @@ _NAMES: Final = re.compile(r"[^\s,;()\"']*\d[^\s,;()\"']*|\"[^\"]*\"|'[^']*'")
 def reason_class(reason: str) -> str:
     """A reason without what differs from case to case: an HTTP status alone, or the text without names and numbers."""
     if status := _STATUS.search(reason):
-        return status.group()
+        return f"{status.group()} with an answer that is none" if status[1].startswith("2") else status.group()
     text = _NAMES.sub("#", reason)
     return text[:_MAX_CHARS].strip() or OTHER
 

@@ -20,6 +20,7 @@ from node.domain.errors import InvalidInput
 from node.loadtest.driver.outcome import LoadOutcome
 from node.loadtest.driver.verdict import Verdict
 from node.loadtest.figures.compare import Answer
+from node.loadtest.figures.figures import Count
 from tests.acceptance.program import run as program
 from tests.integration.loadtest.world import plan_text, world
 from tests.support.virtual_time import in_virtual_time
@@ -218,3 +219,15 @@ def test_a_slower_gateway_is_worse_for_real(tmp_path: Path) -> None:
     assert second.returncode == ExitCode.THRESHOLDS, second.stdout
     assert comparison["answer"] == "worse"
     assert "Comparison: worse than the baseline" in second.stdout
+
+
+@in_virtual_time
+async def test_seconds_in_which_the_load_began_or_ended_are_not_compared() -> None:
+    arrivals = '[[jobs.arrivals]]\nkind = "constant"\nrate = 10'
+    async with world(plan_text(arrivals=arrivals, duration="12s", speed=400, thresholds="[]")) as it:
+        run = run_of(await it.outcome())
+    # It begins half a second after the program does: the first and the last cell are half full.
+    assert run.stretch.seconds < run.stretch.end - run.stretch.start
+    window = run.window
+    assert min(window.of(run.figures.series.rates(Count.SUBMITTED))) == pytest.approx(10, abs=1)
+    assert window.end - window.start >= 10

@@ -105,6 +105,16 @@ def test_a_gateway_that_credits_no_failures_is_not_accused(said: Said, missing: 
     assert reconcile(word, 1000.0).count(Kind.UNCREDITED) == missing
 
 
+def test_two_nodes_that_may_each_have_done_a_job_are_not_both_credited_with_it() -> None:
+    book, job, nodes = Book(), JobId("j"), (NodeId("n"), NodeId("m"))
+    book.submitted(job, "m", 0.0, 0.5)
+    for node in nodes:
+        book.claimed(job, node, 1.0, "m")
+        book.ended(job, node, 2.0)
+    word = GatewayWord(book, POLICY, job_credits={node: Credit(0.0, 1.0) for node in nodes})
+    assert reconcile(word, 1000.0).count(Kind.DOUBLE_CREDITED) == 1
+
+
 def test_what_a_gateway_does_not_tell_is_unknown_and_never_zero() -> None:
     world = World(1)
     world.run()
@@ -155,3 +165,13 @@ def test_nothing_at_all_is_clean() -> None:
     report = reconcile(GatewayWord(Book(), POLICY), 0.0)
     assert report.verdict is AuditVerdict.CLEAN
     assert report.jobs.submitted == 0
+
+
+@pytest.mark.parametrize(("owns_jobs", "unconfirmed", "is_told"), [(False, 0, True), (True, 0, False), (False, 1, False)])
+def test_jobs_of_others_that_are_in_the_rates_are_told(owns_jobs: bool, unconfirmed: int, is_told: bool) -> None:
+    book = Book()
+    book.claimed(JobId("theirs"), NodeId("n"), 1.0, "m")
+    for _ in range(unconfirmed):
+        book.unconfirmed += 1
+    report = reconcile(GatewayWord(book, AuditPolicy(lease_s=LEASE_S, owns_jobs=owns_jobs)), 1000.0)
+    assert any("1 jobs that this run did not submit" in note for note in report.notes) is is_told

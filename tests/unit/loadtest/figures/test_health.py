@@ -95,6 +95,14 @@ def test_a_loop_that_stood_still_once_for_long_is_void() -> None:
     assert verdict.found["loop_lag_s"] == pytest.approx(4.4, abs=0.2)
 
 
+def test_a_lost_part_voids_whatever_it_is_merged_into() -> None:
+    part = healthy()
+    part.lost_part("shard 1 was lost")
+    whole = healthy()
+    whole.merge(part)
+    assert whole.verdict(LIMITS).reasons == ("shard 1 was lost",)
+
+
 def test_nothing_noted_voids_nothing() -> None:
     verdict = Health().verdict(LIMITS, Histogram())
     assert not verdict.is_void
