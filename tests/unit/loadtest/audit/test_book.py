@@ -211,6 +211,17 @@ def test_a_result_that_the_gateway_has_already_is_timed_from_when_it_said_so() -
     assert (phases[Measure.JOB].count, phases[Measure.WORK].count) == (1, 1)
 
 
+def test_times_at_which_a_node_was_gone_merge_whoever_saw_them() -> None:
+    one, two = Book(), Book()
+    one.presences.gone([N], T0 + 1)
+    two.presences.gone([N], T0 + 5)
+    one.presences.left(M, T0 + 1)
+    two.presences.left(M, T0 + 5)
+    one.merge(copied(two))
+    assert (one.presences.gone_after(N, T0), one.presences.gone_after(N, T0 + 2)) == (T0 + 1, T0 + 5)
+    assert (one.presences.left_after(M, T0), one.presences.left_after(M, T0 + 2)) == (T0 + 1, T0 + 5)
+
+
 def test_one_id_for_several_submissions_is_counted_in_one_process_and_over_several() -> None:
     one, two = Book(), Book()
     one.submitted(J, "m", T0, T0 + 0.25)

@@ -105,6 +105,14 @@ def test_a_gateway_that_credits_no_failures_is_not_accused(said: Said, missing: 
     assert reconcile(word, 1000.0).count(Kind.UNCREDITED) == missing
 
 
+def test_a_ledger_that_shows_a_part_of_the_jobs_says_nothing_of_credits() -> None:
+    book = Book()
+    for number in range(2):
+        book.submitted(JobId(f"j{number}"), "m", 0.0, 0.5)
+    for rows, count in ((1, None), (2, 0)):
+        assert reconcile(GatewayWord(book, POLICY, rows=rows), 1000.0).count(Kind.MISCREDITED) == count
+
+
 def test_two_nodes_that_may_each_have_done_a_job_are_not_both_credited_with_it() -> None:
     book, job, nodes = Book(), JobId("j"), (NodeId("n"), NodeId("m"))
     book.submitted(job, "m", 0.0, 0.5)
@@ -167,7 +175,9 @@ def test_nothing_at_all_is_clean() -> None:
     assert report.jobs.submitted == 0
 
 
-@pytest.mark.parametrize(("owns_jobs", "unconfirmed", "is_told"), [(False, 0, True), (True, 0, False), (False, 1, False)])
+@pytest.mark.parametrize(
+    ("owns_jobs", "unconfirmed", "is_told"), [(False, 0, True), (True, 0, False), (False, 1, False)]
+)
 def test_jobs_of_others_that_are_in_the_rates_are_told(owns_jobs: bool, unconfirmed: int, is_told: bool) -> None:
     book = Book()
     book.claimed(JobId("theirs"), NodeId("n"), 1.0, "m")

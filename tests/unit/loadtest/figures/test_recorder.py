@@ -200,6 +200,7 @@ def test_figures_merge_and_travel() -> None:
 @pytest.mark.parametrize(
     ("reason", "expected"),
     [
+        ("HTTP 200: no job_id in it", "HTTP 200 with an answer that is none"),
         ("HTTP 503: try again in 3 s", "HTTP 503"),
         ("127.0.0.1:8080: the connection was closed", "# the connection was closed"),
         ("job 'x' of \"y\" failed", "job # of # failed"),
