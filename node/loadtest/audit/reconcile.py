@@ -162,7 +162,9 @@ class _Audit:
             notes.append("the gateway's lease is not known: what hangs on it cannot be told")
         elif doubtful := seen["doubtful"]:
             notes.append(f"{doubtful} jobs had no time to be done: that they are stuck may not be the gateway's fault")
-        if seen["foreign"] > self._book.unconfirmed and not self._knows_all_jobs:
+        # What a lost process submitted, or was not told of, may be among those that nobody is known to have submitted.
+        is_foreign = seen["foreign"] > self._book.unconfirmed and not self._book.lost_shards
+        if is_foreign and not self._word.policy.owns_jobs:
             notes.append(
                 f"{seen['foreign']} jobs that this run did not submit were handed to its nodes: the rates of claims,"
                 " accepted results and polls count them, too"

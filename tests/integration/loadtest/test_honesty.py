@@ -289,3 +289,21 @@ async def test_a_sandbox_elsewhere_tells_its_lease_by_its_ledger() -> None:
         outcome = await it.outcome()
     assert outcome.values["lease"] == pytest.approx(5.0)
     assert outcome.report.broken == ()
+
+
+async def _junk(scope: Scope, receive: Receive, send: Send) -> None:
+    """What answers everything, and is no gateway."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"<html>It works!</html>"})
+
+
+@in_virtual_time
+async def test_a_run_in_which_nothing_happened_has_not_passed() -> None:
+    async with world(plan_text(thresholds='["jobs.lost == 0"]'), has_control=False, around_app=lambda _: _junk) as it:
+        outcome = await it.outcome()
+    assert outcome.verdict is Verdict.FAILED
+    assert [str(one.threshold) for one in outcome.outcomes] == [
+        "jobs.lost == 0",
+        "jobs.submitted > 0",
+        "poll_rate > 0/s",
+    ]

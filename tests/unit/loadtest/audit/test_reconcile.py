@@ -176,12 +176,14 @@ def test_nothing_at_all_is_clean() -> None:
 
 
 @pytest.mark.parametrize(
-    ("owns_jobs", "unconfirmed", "is_told"), [(False, 0, True), (True, 0, False), (False, 1, False)]
+    ("owns_jobs", "unconfirmed", "lost_shards", "is_told"),
+    [(False, 0, 0, True), (True, 0, 0, False), (False, 1, 0, False), (False, 0, 1, False)],
 )
-def test_jobs_of_others_that_are_in_the_rates_are_told(owns_jobs: bool, unconfirmed: int, is_told: bool) -> None:
+def test_jobs_of_others_that_are_in_the_rates_are_told(
+    owns_jobs: bool, unconfirmed: int, lost_shards: int, is_told: bool
+) -> None:
     book = Book()
     book.claimed(JobId("theirs"), NodeId("n"), 1.0, "m")
-    for _ in range(unconfirmed):
-        book.unconfirmed += 1
+    book.unconfirmed, book.lost_shards = unconfirmed, lost_shards
     report = reconcile(GatewayWord(book, AuditPolicy(lease_s=LEASE_S, owns_jobs=owns_jobs)), 1000.0)
     assert any("1 jobs that this run did not submit" in note for note in report.notes) is is_told
