@@ -43,4 +43,4 @@ class ExitCode(IntEnum):
     SETUP = 78
     """The Python version or a package is missing."""
     INTERRUPTED = 130
-    """Ended at once by a third signal."""
+    """Ended at once: by the third signal, a load test by the second."""

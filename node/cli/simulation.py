@@ -23,7 +23,7 @@ from node.cli.dashboard import Dashboard
 from node.cli.exit_codes import ExitCode
 from node.cli.output import OutputConsole, mask_output
 from node.cli.plain import PlainDisplay, json_line
-from node.domain.errors import InputFault, InvalidInput
+from node.cli.written_file import check_writable, write_file
 from node.settings.load import load
 
 
@@ -55,7 +55,7 @@ def run_simulation(options: SimulationOptions) -> ExitCode:
         config_file=options.config_file, profile=options.profile, flags=options.flags, environ=os.environ, cwd=cwd
     )
     plan = plan_fleet(loaded, cwd, options.seed)
-    _check_writable(options.summary)
+    check_writable(options.summary, "--summary")
     redactor = redactor_for(plan.secrets())
     mask_output(redactor.redact)
     console = OutputConsole(highlight=False)
@@ -74,23 +74,9 @@ def run_simulation(options: SimulationOptions) -> ExitCode:
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         outcome = runner.run(simulation.run())
     if options.summary is not None:
-        options.summary.write_text(json.dumps(summarize(outcome), indent=2) + "\n", encoding="utf-8")
+        write_file(options.summary, json.dumps(summarize(outcome), indent=2) + "\n")
     _close(console, outcome, plan)
     return exit_code(outcome)
-
-
-def _check_writable(summary: Path | None) -> None:
-    if summary is None:
-        return
-    if not summary.parent.is_dir():
-        problem, remedy = f"there is no folder {str(summary.parent)!r}", "make it first"
-    elif summary.is_dir():
-        problem, remedy = f"{str(summary)!r} is a folder", "name a file"
-    elif not os.access(summary if summary.exists() else summary.parent, os.W_OK):
-        problem, remedy = f"{str(summary)!r} cannot be written", "name another file, or change its permissions"
-    else:
-        return
-    raise InvalidInput([InputFault("--summary", problem, remedy)])
 
 
 def _greet(display: Display, plan: FleetPlan) -> None:

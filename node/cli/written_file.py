@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from node.domain.errors import InputFault, InvalidInput
+from node.domain.errors import InputFault, InvalidInput, StorageError
 
 
 def check_writable(path: Path | None, place: str) -> None:
@@ -25,3 +25,15 @@ def check_writable(path: Path | None, place: str) -> None:
     else:
         return
     raise InvalidInput([InputFault(place, problem, remedy)])
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a file that `check_writable` has looked at, in UTF-8.
+
+    Raises:
+        StorageError: the disk does not take it after all.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"{str(path)!r} could not be written: {error.strerror or type(error).__name__}") from error

@@ -22,7 +22,7 @@ from node.cli.exit_codes import ExitCode
 from node.cli.loadtest.knee import knee_parts, step_cells, step_head
 from node.cli.loadtest.lines import at_text
 from node.cli.output import OutputConsole, mask_output
-from node.cli.written_file import check_writable
+from node.cli.written_file import check_writable, write_file
 from node.domain.errors import InputFault, InvalidInput
 from node.loadtest.driver.policy import DriverPolicy
 from node.loadtest.driver.verdict import Verdict
@@ -82,7 +82,7 @@ def run_capacity(options: CapacityOptions) -> ExitCode:
             display.leave()
     if options.document is not None:
         text = redactor.redact(json.dumps(result.to_document(), indent=1) + "\n")
-        options.document.write_text(text, encoding="utf-8")
+        write_file(options.document, text)
     for part in knee_parts(result, console.width):
         console.print(part)
     return exit_code(result)

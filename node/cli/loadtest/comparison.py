@@ -14,7 +14,7 @@ from rich.text import Text
 
 from node.app.loadtest.comparison import Compared, RunDocument, compare_runs, read_run, run_of
 from node.cli.exit_codes import ExitCode
-from node.cli.written_file import check_writable
+from node.cli.written_file import check_writable, write_file
 from node.loadtest.driver.outcome import LoadOutcome
 from node.loadtest.figures.compare import Answer, Comparison
 from node.loadtest.plan.quantities import duration_text, rate_text
@@ -66,13 +66,14 @@ def run_comparison(
 
     Raises:
         InvalidInput: a file cannot be used.
+        StorageError: the disk does not take ``document``.
     """
     check_writable(document, "--json")
     *earlier, now = read_runs([*baseline, candidate])
     compared = compare_runs(earlier, now)
     code = Baselines(tuple(earlier), fail_on_worse).exit_code(compared, ExitCode.OK)
     if document is not None:
-        document.write_text(json.dumps(compared.to_document(), indent=1) + "\n", encoding="utf-8")
+        write_file(document, json.dumps(compared.to_document(), indent=1) + "\n")
     console = Console(highlight=False)
     for part in comparison_parts(compared):
         console.print(part)
