@@ -11,7 +11,7 @@ from node.domain.errors import InvalidInput, StorageError
 def test_a_file_is_looked_at_before_it_is_needed(tmp_path: Path) -> None:
     check_writable(None, "--json")
     check_writable(tmp_path / "new.json", "--json")
-    with pytest.raises(InvalidInput, match="--json.*is a folder"):
+    with pytest.raises(InvalidInput, match=r"--json.*is a folder"):
         check_writable(tmp_path, "--json")
     with pytest.raises(InvalidInput, match="there is no folder"):
         check_writable(tmp_path / "none" / "new.json", "--json")
