@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from node.cli.exit_codes import ExitCode
 from tests.acceptance.program import Running, running
 from tests.support.waiting import wait_until_sync
@@ -63,6 +65,7 @@ def stop_for(pid: int, seconds: float) -> None:
         os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.proof
 def test_a_gateway_that_stalls_shows_in_all_that_was_due_meanwhile(tmp_path: Path) -> None:
     """Not in the one request alone that each client was waiting for: coordinated omission."""
     with under_way(tmp_path) as (program, document):
@@ -83,6 +86,7 @@ def test_a_gateway_that_stalls_shows_in_all_that_was_due_meanwhile(tmp_path: Pat
     assert told["audit"]["verdict"] == "clean"
 
 
+@pytest.mark.proof
 def test_a_generator_that_stands_still_voids_its_figures(tmp_path: Path) -> None:
     with under_way(tmp_path) as (program, document):
         for _ in range(2):

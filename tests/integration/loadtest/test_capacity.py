@@ -348,6 +348,7 @@ def written(folder: Path) -> str:
     return str(path)
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_short_search_as_a_person_runs_it(tmp_path: Path) -> None:

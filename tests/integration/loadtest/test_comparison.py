@@ -199,6 +199,7 @@ latency = "{latency}"
 """
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_slower_gateway_is_worse_for_real(tmp_path: Path) -> None:

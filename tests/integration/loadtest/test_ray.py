@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.loadtest.shards.in_a_net_of_its_own import needs_ray, run_in_net
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(110)]
+pytestmark = [pytest.mark.slow, pytest.mark.proof, pytest.mark.timeout(110)]
 
 
 @pytest.fixture(scope="module")

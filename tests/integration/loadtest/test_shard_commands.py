@@ -64,6 +64,7 @@ def merged(plan: Path, *more: str) -> tuple[subprocess.CompletedProcess[str], An
     return done, json.loads(document.read_text())
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_three_shards_of_which_one_is_killed_are_judged_as_one_run(plan: Path, gateway: str) -> None:
@@ -95,6 +96,7 @@ def test_three_shards_of_which_one_is_killed_are_judged_as_one_run(plan: Path, g
     assert [document["audit"]["jobs"][count] for count in counts] == [jobs[count] for count in counts]
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_all_shards_make_one_run_and_none_is_run_twice(plan: Path, gateway: str) -> None:

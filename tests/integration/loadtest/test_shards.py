@@ -54,6 +54,7 @@ async def test_two_processes_make_one_run(tmp_path: Path) -> None:
     assert not children()
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 async def test_a_process_that_is_killed_is_told_of_and_the_run_is_void(tmp_path: Path) -> None:
     watcher = Watcher()
@@ -104,6 +105,7 @@ async def test_the_second_signal_ends_all_of_it(tmp_path: Path) -> None:
     assert not children()
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 async def test_a_pause_holds_all_shards(tmp_path: Path) -> None:
     watcher = Watcher()

@@ -27,7 +27,9 @@ def of_ray() -> Cases:
     }
 
 
-@pytest.fixture(params=[*PLACES, pytest.param("ray", marks=[pytest.mark.slow, pytest.mark.timeout(100)])])
+@pytest.fixture(
+    params=[*PLACES, pytest.param("ray", marks=[pytest.mark.slow, pytest.mark.proof, pytest.mark.timeout(100)])]
+)
 def place(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
