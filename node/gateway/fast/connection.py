@@ -140,6 +140,11 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def abandon(self, exchange: asyncio.Future[Reply]) -> None:
+        """Close, if it still carries this exchange: its reply may have come, and others have the connection by now."""
+        if self._waiter is exchange:
+            self.abort()
+
     def data_received(self, data: bytes) -> None:
         """Called by the loop with what came."""
         if self._waiter is None:

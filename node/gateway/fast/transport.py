@@ -102,15 +102,16 @@ class FastTransport:
             if connection is None and pool.is_crowded:
                 connection, left_s = await self._await_turn(pool, timeout_s)
             if connection is not None:
+                answer = connection.send(wire, left_s, self)
                 try:
-                    reply = await connection.send(wire, left_s, self)
+                    reply = await answer
                 except KeptClosed:
                     # A GET that meets a kept connection's end is sent once more (RFC 9112, section 9.3.1).
                     if request.method != "GET" or self._closed:
                         raise
                     left_s = connection.remaining_s
                 except asyncio.CancelledError:
-                    connection.abort()
+                    connection.abandon(answer)
                     raise
             if reply is None:
                 reply = await self._exchange_anew(pool, wire, left_s, timeout_s)
@@ -165,10 +166,11 @@ class FastTransport:
         loop = asyncio.get_running_loop()
         ends = loop.time() + left_s
         connection = await self._in_time(pool, pool.open(), left_s, timeout_s)
+        answer = connection.send(wire, ends - loop.time(), self)
         try:
-            return await connection.send(wire, ends - loop.time(), self)
+            return await answer
         except asyncio.CancelledError:
-            connection.abort()
+            connection.abandon(answer)
             raise
 
     async def _await_turn(self, pool: Pool, timeout_s: float) -> tuple[Connection | None, float]:

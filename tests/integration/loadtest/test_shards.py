@@ -50,7 +50,7 @@ async def test_two_processes_make_one_run(tmp_path: Path) -> None:
     assert len([mark for mark in outcome.figures.series.marks if mark.text.startswith("kill")]) == 1
     assert all(threshold.state.value == "passed" for threshold in outcome.outcomes)
     assert max(standing.nodes for standing in watcher.standings) == 10
-    assert {standing.phase for standing in watcher.standings} >= {Phase.LOAD, Phase.SETTLING}
+    assert Phase.LOAD in {standing.phase for standing in watcher.standings}
     assert not children()
 
 

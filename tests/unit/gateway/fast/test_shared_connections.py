@@ -182,3 +182,28 @@ async def test_proxies_by_http_are_not(factory: FastTransportFactory) -> None:
     transport = factory.open(ProxyAddress("http", "127.0.0.1", 1))
     assert isinstance(transport, FastTransport)
     await transport.aclose()
+
+
+async def test_an_exchange_is_not_cut_by_the_end_of_the_one_before_it(
+    factory: FastTransportFactory, server: RawServer
+) -> None:
+    """Its reply has come and its connection carries another request, when its task is cancelled before its next turn."""
+    transport = factory.open(None)
+    await get(transport, server)
+    former = asyncio.create_task(get(transport, server))
+    await asyncio.sleep(0)
+    waits_for = former._fut_waiter  # type: ignore[attr-defined]
+    assert waits_for is not None
+    while not waits_for.done():  # noqa: ASYNC110 - each turn of the loop counts
+        await asyncio.sleep(0)
+    # This task was in the loop's queue before the one whose reply has come: that one is told of it after this turn.
+    following = transport.exchange(Request("GET", server.url("/ok")), TIMEOUT_S)
+    reply = following.send(None)
+    former.cancel()
+    await wait_until(reply.done, what="the following exchange has its reply")
+    with pytest.raises(StopIteration) as ended:
+        following.send(None)
+    assert ended.value.value.body == PLAIN
+    assert former.cancelled()
+    assert server.connections == 1
+    await transport.aclose()
