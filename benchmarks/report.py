@@ -141,7 +141,9 @@ def write_docs(report: Report, page: Path) -> None:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"{page} has no markers for the figures")
-    page.write_text(f"{before}{BEGIN}\n{markdown(report)}{END}{after}")
+    # What is kept is rounded: the page shows what whoever reads that would see.
+    kept = from_json(as_json(report))
+    page.write_text(f"{before}{BEGIN}\n{markdown(kept)}{END}{after}")
 
 
 def write_json(report: Report, file: Path) -> None:

@@ -141,3 +141,12 @@ def test_the_kept_results_are_of_this_suite_and_the_page_shows_them() -> None:
     names = [kind.name for part in parts(NOBODY, quick=kept.quick) for kind in part.kinds]
     assert [figure.kind.name for figure in kept.figures] == names
     assert f"{BEGIN}\n{markdown(kept)}{END}" in PAGE.read_text()
+
+
+def test_the_page_shows_what_is_kept_to_the_last_digit(tmp_path: Path) -> None:
+    made, page = report(), tmp_path / "page.md"
+    # Kept as 16.55, which is shown as 16.6.
+    made.figures.append(Figure(Kind("a.b", "figure", "µs"), Spread(16.549961, 16.549961, 16.549961, 4)))
+    page.write_text(f"{BEGIN}\n{END}\n")
+    write_docs(made, page)
+    assert markdown(from_json(json.loads(json.dumps(as_json(made))))) in page.read_text()
