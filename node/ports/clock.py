@@ -16,7 +16,7 @@ class Clock(Protocol):
         ...
 
     def monotonic(self) -> float:
-        """The running event loop's time: for durations and deadlines."""
+        """The running event loop's time, read anew at each call: for durations and deadlines."""
         ...
 
 

@@ -120,8 +120,8 @@ class SessionLoop:
     def _now(self) -> float:
         """The time, which is not before what was waited for to its end.
 
-        uvloop's clock and timers know whole milliseconds: a wait may end half of one early by its clock, and a node
-        that waited for the rest, which is none to a timer, would go round in circles until the clock ticks.
+        uvloop's timers know whole milliseconds: a wait may end one early by the clock, and a node that waited for the
+        rest, which is none to a timer, would go round in circles until it has passed.
         """
         now = self._monotonic()
         return max(self._reached, now)

@@ -149,7 +149,7 @@ def _renamed(comparison: Comparison, metric: Metric) -> Comparison:
 def _warnings(baseline: Sequence[RunDocument], candidate: RunDocument) -> Iterator[str]:
     for run in (*baseline, candidate):
         if run.verdict == Verdict.VOID.value:
-            yield f"{run.name} is void, so nothing is compared: its generator was the bottleneck"
+            yield f"{run.name} is void, so nothing is compared: its generator fell short"
         elif run.verdict == Verdict.STOPPED.value:
             yield f"{run.name} was stopped before its time"
     for run in baseline:

@@ -40,7 +40,7 @@ _VERDICTS: Final = {
     Verdict.PASSED: ("green", "passed"),
     Verdict.STOPPED: ("yellow", "stopped before its time: not judged"),
     Verdict.FAILED: ("red", "failed: not every threshold is met"),
-    Verdict.VOID: ("yellow", "void: the generator was the bottleneck, so the figures say nothing of the gateway"),
+    Verdict.VOID: ("yellow", "void: the generator fell short, so the figures say nothing of the gateway"),
     Verdict.BROKEN: ("red", "failed: the audit found something wrong with jobs"),
 }
 

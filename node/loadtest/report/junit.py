@@ -23,7 +23,7 @@ from node.loadtest.thresholds.threshold import Outcome, State
 _MOST_IDS: Final = 20
 _SUITES: Final = "loadtest"
 _UNJUDGED: Final = {
-    Verdict.VOID: "void: the generator was the bottleneck",
+    Verdict.VOID: "void: the generator fell short",
     Verdict.STOPPED: "stopped before its time: not judged",
 }
 

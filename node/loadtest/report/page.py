@@ -184,9 +184,7 @@ def _audit(outcome: LoadOutcome) -> Markup:
 
 def _generator(outcome: LoadOutcome) -> Markup:
     reasons = outcome.health.reasons
-    words = (
-        "It was the bottleneck: " + "; ".join(reasons) if reasons else "It kept up: what was measured is the gateway's."
-    )
+    words = "It fell short: " + "; ".join(reasons) if reasons else "It kept up: what was measured is the gateway's."
     return _section("The generator itself", tag("p", words), health_table(outcome))
 
 

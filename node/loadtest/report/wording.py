@@ -70,7 +70,7 @@ def verdict_sentence(outcome: LoadOutcome) -> str:
             return f"the audit of {_jobs(jobs)} found something wrong: {found}{more}."
         case Verdict.VOID:
             why = [*outcome.health.reasons, *(f"a defect of this program: {defect}" for defect in outcome.defects)]
-            return f"the generator was the bottleneck, so its figures say nothing of the gateway: {'; '.join(why)}."
+            return f"the generator fell short, so its figures say nothing of the gateway: {'; '.join(why)}."
         case Verdict.STOPPED:
             return "it was ended before its time: what was measured until then is shown, and not judged."
         case Verdict.FAILED:

@@ -135,7 +135,7 @@ def test_what_is_void_is_not_compared_and_too_little_is_said_to_be(tmp_path: Pat
     void = compare_runs([run_of(replace(whole, verdict=Verdict.VOID), "old")], run_of(whole))
     assert void.answer is Answer.UNKNOWN
     assert void.comparisons == ()
-    assert void.warnings == ("old is void, so nothing is compared: its generator was the bottleneck",)
+    assert void.warnings == ("old is void, so nothing is compared: its generator fell short",)
     little = compare_runs([run_of(short)], run_of(whole))
     assert {one.answer for one in little.comparisons} == {Answer.UNKNOWN}
     stopped = compare_runs([run_of(replace(whole, verdict=Verdict.STOPPED), "old")], run_of(whole))

@@ -57,7 +57,7 @@ const verdicts = {
   passed: ["good", "Passed", "Every threshold is met, and the audit found nothing wrong with any job."],
   stopped: ["warn", "Stopped", "It was ended before its time: what was measured is shown, and not judged."],
   failed: ["bad", "Failed", "Not every threshold is met."],
-  void: ["warn", "Void", "The generator was the bottleneck: these figures say nothing of the gateway."],
+  void: ["warn", "Void", "The generator fell short: these figures say nothing of the gateway."],
   broken: ["bad", "Broken", "The audit found something wrong with jobs."],
 };
 

@@ -136,7 +136,7 @@ def test_thresholds_stand_with_what_was_measured() -> None:
 
 def test_a_generator_that_fell_behind_says_so() -> None:
     text = words(void())
-    assert "Void: the generator was the bottleneck" in text
+    assert "Void: the generator fell short" in text
     assert "event loop late, p99 200ms ≤ 50ms ✗ beyond" in text
     assert "? not watched" in text
 
