@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-from node.domain.jobs import Payload
+from node.domain.jobs import ChatPayload, Payload
 from node.domain.results import Generation
 from node.executors.kinds import only_chat
 from node.ports.clock import Random
@@ -65,11 +65,9 @@ class SyntheticExecutor:
         The words are drawn before the first wait; a piece is what is made in 0.2 s. ``max_output`` is kept to, and
         the ``finish_reason`` is "length" where it cut the answer.
         """
-        chat = only_chat(payload, self.name)
-        wanted = self._random.randrange(self._policy.min_tokens, self._policy.max_tokens + 1)
-        count = wanted if chat.max_output is None else max(1, min(wanted, chat.max_output))
-        words = self._words(count)
-        rate = self._policy.tokens_per_s
+        answer = self._answer(only_chat(payload, self.name))
+        words = answer.text.split(" ")
+        count, rate = len(words), self._policy.tokens_per_s
         piece = count if partials is None or not rate else max(1, round(rate * _PIECE_S))
         for start in range(0, count, piece):
             part = words[start : start + piece]
@@ -77,16 +75,26 @@ class SyntheticExecutor:
                 await asyncio.sleep(len(part) / rate)
             if partials is not None:
                 await partials.push(" ".join(part) if not start else " " + " ".join(part))
+        return answer
+
+    def answer_now(self, payload: Payload) -> Generation | None:
+        """See `node.ports.executor.InstantExecutor.answer_now`: it has all chats at once where it has no pace."""
+        return None if self._policy.tokens_per_s or not isinstance(payload, ChatPayload) else self._answer(payload)
+
+    async def aclose(self) -> None:
+        """See `node.ports.executor.Executor.aclose`: it holds nothing."""
+
+    def _answer(self, chat: ChatPayload) -> Generation:
+        least, most = self._policy.min_tokens, self._policy.max_tokens
+        wanted = least if least == most else self._random.randrange(least, most + 1)
+        count = wanted if chat.max_output is None else max(1, min(wanted, chat.max_output))
         return Generation(
-            text=" ".join(words),
+            text=" ".join(self._words(count)),
             model=chat.model,
             executor=self.name,
             output_tokens=count,
             finish_reason="stop" if count == wanted else "length",
         )
-
-    async def aclose(self) -> None:
-        """See `node.ports.executor.Executor.aclose`: it holds nothing."""
 
     def _words(self, count: int) -> list[str]:
         if count <= len(_OPENING):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from node.domain.errors import StorageFull
 from node.domain.ids import JobKey
 from node.domain.policies import OutboxPolicy
 from node.domain.results import Embeddings, Failure, FinishedJob
@@ -34,12 +35,14 @@ class MemoryOutbox(Shelved):
 
     async def put(self, finished: FinishedJob) -> None:
         """See `node.ports.outbox.Outbox.put`."""
-        now = self._clock.wall()
-        if self._shelf.keeping(finished.key, now) is not _UNKNOWN:
-            return
-        size = _size(finished)
-        self._shelf.require_room(size)
-        self._shelf.keep(finished, size, now)
+        self._put(finished)
+
+    def put_now(self, finished: FinishedJob, /) -> bool:
+        """See `node.ports.outbox.Outbox.put_now`."""
+        try:
+            return self._put(finished)
+        except StorageFull:
+            return False
 
     async def accept(self, key: JobKey) -> None:
         """See `node.ports.outbox.Outbox.accept`."""
@@ -72,6 +75,15 @@ class MemoryOutbox(Shelved):
 
     async def aclose(self) -> None:
         """See `node.ports.outbox.Outbox.aclose`."""
+
+    def _put(self, finished: FinishedJob) -> bool:
+        now = self._clock.wall()
+        if self._shelf.keeping(finished.key, now) is not _UNKNOWN:
+            return False
+        size = _size(finished)
+        self._shelf.require_room(size)
+        self._shelf.keep(finished, size, now)
+        return True
 
 
 def _size(finished: FinishedJob) -> int:

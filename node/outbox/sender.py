@@ -79,6 +79,13 @@ class Sender:
         on_kept()
         self._take_up(finished)
 
+    def put_now(self, finished: FinishedJob, /) -> bool:
+        """See `node.ports.outbox.ResultSender.put_now`."""
+        if not self._outbox.put_now(finished):
+            return False
+        self._take_up(finished)
+        return True
+
     def keep_trying(self, finished: FinishedJob, on_kept: Callable[[], object]) -> None:
         """See `node.ports.outbox.ResultSender.keep_trying`."""
         key = finished.key

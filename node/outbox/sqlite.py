@@ -99,6 +99,10 @@ class SqliteOutbox(Shelved):
             lambda: self._shelf.release(key),
         )
 
+    def put_now(self, _: FinishedJob, /) -> bool:
+        """See `node.ports.outbox.Outbox.put_now`: never done, since the disk is always waited for."""
+        return False
+
     async def accept(self, key: JobKey) -> None:
         """See `node.ports.outbox.Outbox.accept`."""
         now = self._clock.wall()

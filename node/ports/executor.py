@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from node.domain.jobs import Payload
 from node.domain.results import Output
@@ -38,4 +38,13 @@ class Executor(Protocol):
 
     async def aclose(self) -> None:
         """Let go of what it holds."""
+        ...
+
+
+@runtime_checkable
+class InstantExecutor(Protocol):
+    """What an `Executor` may be besides: one that has some answers without waiting for anything."""
+
+    def answer_now(self, payload: Payload) -> Output | None:
+        """The answer that `execute` would give at once; None where it would wait, and where it would raise."""
         ...

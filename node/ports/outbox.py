@@ -47,6 +47,10 @@ class Outbox(Protocol):
         """
         ...
 
+    def put_now(self, finished: FinishedJob, /) -> bool:
+        """Keep a result as `put` does; False, with nothing done, where that would have to wait or would raise."""
+        ...
+
     def keeping(self, key: JobKey) -> Keeping:
         """What is known of this key."""
         ...
@@ -136,6 +140,10 @@ class ResultSender(Protocol):
             StorageFull: a bound is reached; the result is not kept.
             StorageUnavailable: the disk does not take it; the result is not kept.
         """
+        ...
+
+    def put_now(self, finished: FinishedJob, /) -> bool:
+        """Do as `put`, without a wait; False, with nothing done, where there would be one or an error."""
         ...
 
     def keep_trying(self, finished: FinishedJob, on_kept: Callable[[], object]) -> None:

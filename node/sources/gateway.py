@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 from urllib.parse import urlencode
 
@@ -13,6 +12,7 @@ from node.domain.ids import SourceId
 from node.domain.jobs import Job
 from node.domain.policies import StepTimeouts
 from node.domain.results import FinishedJob, Generation, Success
+from node.domain.secret import Secret
 from node.domain.verdict import Ruling, Verdict
 from node.ports.calls import Call, SessionCalls
 from node.ports.events import EventSink
@@ -32,6 +32,7 @@ _RESULT_STEP: Final = Step.UPDATE_RESULT
 _RESULT: Final = _RESULT_STEP.route
 _RESULT_LABEL: Final = _RESULT_STEP.label
 _RENEW: Final = Ruling.RENEW
+_OK: Final = Ruling.OK
 
 _TAKEN: Final = frozenset({b'{"status":"ok"}', b'{"status": "ok"}', b"{}", b""})
 """The bodies with which gateways mostly take a result: they say nothing that would be read."""
@@ -54,19 +55,30 @@ class GatewaySource:
     What a reply means is decided by `node.protocol.verdict.judge`.
     """
 
-    __slots__ = ("_calls", "_events", "_poll", "_result_timeout_s")
+    __slots__ = ("_calls", "_events", "_poll", "_redact", "_remember", "_result_timeout_s")
 
     def __init__(
-        self, calls: SessionCalls, events: EventSink, node_version: str, timeouts: StepTimeouts | None = None
+        self,
+        calls: SessionCalls,
+        events: EventSink,
+        node_version: str,
+        timeouts: StepTimeouts | None = None,
+        *,
+        remember: Callable[[Secret], object] | None = None,
+        redact: Callable[[str], str] = str,
     ) -> None:
         """Work in the session of ``calls``.
 
         ``node_version`` is told with every poll. Of the time-outs only those of poll and result count here; None
-        stands for the protocol's.
+        stands for the protocol's. ``remember`` is told a job's secrets before anything can be said about it, and again
+        with its result, which may come from the disk and an earlier run; ``redact`` masks why a result was refused,
+        since that goes to the disk and from there to whoever asks.
         """
         timeouts = timeouts or StepTimeouts()
         self._calls = calls
         self._events = events
+        self._remember = remember
+        self._redact = redact
         self._result_timeout_s = timeouts.result_s
         target = f"{_POLL.path}?{urlencode({'node_version': node_version})}"
         # Kept for life: the client knows it again and need not build its request anew.
@@ -86,8 +98,11 @@ class GatewaySource:
             polled = await self._calls.call(self._poll, still_wanted)
         except TransportError as error:
             raise TryLater(str(error)) from error
-        if polled.job is not None or polled is _NOTHING:
-            return polled.job
+        if (job := polled.job) is not None:
+            self._remember_all(job.receipt)
+            return job
+        if polled is _NOTHING:
+            return None
         verdict = polled.verdict
         match verdict.ruling:
             case Ruling.NO_JOB:
@@ -118,16 +133,28 @@ class GatewaySource:
             body = masked(reply.body, secrets, _answer(finished)) if reply.status >= 400 else reply.body
             return judge(_RESULT_STEP, reply.status, reply.headers, body, renewed=renewed)
 
+        self._remember_all(finished.receipt)
         body = translate.result_wire(finished)
         call = Call(_RESULT_LABEL, _RESULT.method, _RESULT.path, self._result_timeout_s, judged, body)
         try:
             verdict = (await self._calls.call(call)).verdict
         except TransportError as error:
-            return Verdict(Ruling.RETRY, str(error))
+            return Verdict(Ruling.RETRY, self._redact(str(error)))
         except SessionLost as error:
-            return Verdict(Ruling.SESSION_LOST, str(error))
+            return Verdict(Ruling.SESSION_LOST, self._redact(str(error)))
+        ruling = verdict.ruling
+        if ruling is _OK:
+            return verdict
         # The session was renewed if that could be done, and this result denied all the same.
-        return replace(verdict, ruling=Ruling.SESSION_LOST) if verdict.ruling is _RENEW else verdict
+        return Verdict(
+            Ruling.SESSION_LOST if ruling is _RENEW else ruling, self._redact(verdict.reason), verdict.retry_after_s
+        )
+
+    def _remember_all(self, receipt: Mapping[str, Secret]) -> None:
+        remember = self._remember
+        if remember is not None:
+            for secret in receipt.values():
+                remember(secret)
 
 
 def _answer(finished: FinishedJob) -> str:

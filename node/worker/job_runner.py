@@ -13,8 +13,9 @@ from node.domain.errors import ExecutorError, StorageError
 from node.domain.events import Crash, JobClaimed, JobEnded, JobSkipped, ResultLost, ResultUnsafe
 from node.domain.identity import NodeSpec
 from node.domain.ids import JobKey, SourceId
-from node.domain.jobs import ChatPayload, EmbeddingPayload, Job, MalformedPayload, Payload
+from node.domain.jobs import ChatPayload, Job, MalformedPayload, Payload
 from node.domain.results import Embeddings, Failure, FinishedJob, Success
+from node.ports.executor import InstantExecutor
 from node.ports.outbox import Keeping
 from node.runtime.interrupt import Interrupt, Interrupted
 from node.runtime.signals import Bell
@@ -22,6 +23,7 @@ from node.runtime.tasks import TaskOwner, crash
 from node.worker.surroundings import Surroundings
 
 _UNKNOWN: Final = Keeping.UNKNOWN
+_OUTCOMES: Final = (Success, Failure)
 _ABANDON_S: Final = 0.5
 """Time for jobs that are cancelled to end."""
 
@@ -50,12 +52,26 @@ class JobRunner:
     ``on_free`` is called whenever a job has ended.
     """
 
-    __slots__ = ("_abandoned", "_around", "_interrupts", "_on_free", "_open", "_spec", "_stop_reason", "_tasks", "busy")
+    __slots__ = (
+        *(
+            "_abandoned",
+            "_answer_now",
+            "_around",
+            "_interrupts",
+            "_on_free",
+            "_open",
+            "_spec",
+            "_stop_reason",
+            "_tasks",
+        ),
+        "busy",
+    )
 
     def __init__(self, spec: NodeSpec, around: Surroundings, on_free: Callable[[], None]) -> None:
         self._spec = spec
         self._around = around
         self._on_free = on_free
+        self._answer_now = around.executor.answer_now if isinstance(around.executor, InstantExecutor) else None
         self._open: dict[JobKey, _OpenJob] = {}
         self.busy = 0
         """Slots in use."""
@@ -76,13 +92,20 @@ class JobRunner:
             if self._around.sender.keeping(key) is Keeping.DEAD:
                 self._tasks.start(self._around.sender.send_again(key), name=f"send job {key.job} again")
             return False
-        clock, events = self._around.clock, self._around.events
+        around, clock = self._around, self._around.clock
+        received_at, started = clock.wall(), clock.monotonic()
+        around.events.emit(JobClaimed(key, job.payload.model, job.kind))
+        work = self._looked_at(job.payload)
+        if isinstance(work, _OUTCOMES):
+            finished = FinishedJob(key, work, received_at, clock.wall(), job.receipt)
+            if around.sender.put_now(finished):
+                around.events.emit(_ended_event(finished, clock.monotonic() - started, ""))
+                return True
         interrupt = self._interrupts.pop() if self._interrupts else Interrupt()
-        open_job = _OpenJob(job, key, clock.wall(), clock.monotonic(), interrupt)
+        open_job = _OpenJob(job, key, received_at, started, interrupt)
         self._open[key] = open_job
         self.busy += 1
-        events.emit(JobClaimed(key, job.payload.model, job.kind))
-        self._tasks.start(self._run(open_job), name=f"job {key.job}", on_done=partial(self._close, open_job))
+        self._tasks.start(self._run(open_job, work), name=f"job {key.job}", on_done=partial(self._close, open_job))
         return True
 
     def stop(self, reason: str) -> None:
@@ -139,16 +162,21 @@ class JobRunner:
     def _tell_crash(self, told: Crash) -> None:
         self._around.events.emit(told._replace(node=self._spec.node_id))
 
-    async def _run(self, open_job: _OpenJob) -> None:
-        payload = open_job.job.payload
-        if isinstance(payload, ChatPayload):
-            outcome = await self._execute(open_job, self._capped(payload))
-        elif isinstance(payload, EmbeddingPayload):
-            outcome = await self._execute(open_job, payload)
-        elif isinstance(payload, MalformedPayload):
-            outcome = Failure(payload.reason, payload.model)
-        else:
-            assert_never(payload)
+    def _looked_at(self, payload: Payload | MalformedPayload) -> Success | Failure | Payload:
+        """What comes of a job that takes no time; of any other what is to be executed."""
+        if isinstance(payload, MalformedPayload):
+            return Failure(payload.reason, payload.model)
+        payload = self._capped(payload)
+        if self._answer_now is None or self._stop_reason:
+            return payload
+        try:
+            output = self._answer_now(payload)
+        except Exception:  # noqa: BLE001 - a defect is met again, and told of, when the job is executed
+            return payload
+        return payload if output is None else Success(output)
+
+    async def _run(self, open_job: _OpenJob, work: Success | Failure | Payload) -> None:
+        outcome = work if isinstance(work, _OUTCOMES) else await self._execute(open_job, work)
         finished = self._finish(open_job, outcome)
         kept = partial(self._kept, open_job, finished)
         attempt = 0
@@ -194,7 +222,9 @@ class JobRunner:
             return policy.job_deadline_s
         return min(policy.job_deadline_s, job.time_limit_s)
 
-    def _capped(self, payload: ChatPayload) -> ChatPayload:
+    def _capped(self, payload: Payload) -> Payload:
+        if not isinstance(payload, ChatPayload):
+            return payload
         ceiling = self._around.policy.default_max_output
         allowed = min(payload.max_output or ceiling, ceiling)
         return payload if allowed == payload.max_output else replace(payload, max_output=allowed)

@@ -48,6 +48,14 @@ class WatchedOutbox:
             raise
         self._checker.answered(key, self._inner.keeping(key))
 
+    def put_now(self, finished: FinishedJob, /) -> bool:
+        """See `Outbox.put_now`."""
+        key = finished.key
+        self._checker.asked(key)
+        is_kept = self._inner.put_now(finished)
+        self._checker.answered(key, self._inner.keeping(key) if is_kept else None)
+        return is_kept
+
     async def accept(self, key: JobKey) -> None:
         """See `Outbox.accept`."""
         self._checker.asked(key)

@@ -222,6 +222,9 @@ class FlakyOutbox(MemoryOutbox):
     def accepting(self) -> bool:
         return self.is_open and super().accepting
 
+    def put_now(self, finished: FinishedJob, /) -> bool:
+        return not (self.put_s or self.failing or self.failures) and super().put_now(finished)
+
     async def put(self, finished: FinishedJob) -> None:
         if self.put_s:
             await asyncio.sleep(self.put_s)

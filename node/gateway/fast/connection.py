@@ -25,6 +25,10 @@ class KeptClosed(BrokenReply):
     """A kept connection turned out to be closed: no byte of a reply came."""
 
 
+class NeverSent(KeptClosed):
+    """The connection had its end before a byte of the request was sent."""
+
+
 class Keeper(Protocol):
     """Who has a connection's use when it is at rest."""
 
@@ -36,6 +40,10 @@ class Keeper(Protocol):
     @property
     def heads(self) -> KnownHeads:
         """The heads of replies that came lately from the same place."""
+        ...
+
+    def flush_soon(self, connection: Connection) -> None:
+        """Call `Connection.flush` before long."""
         ...
 
     def rest(self, connection: Connection) -> None:
@@ -65,6 +73,7 @@ class Connection(asyncio.Protocol):
             "_status",
             "_tainted",
             "_transport",
+            "_unsent",
             "_used",
             "_waiter",
             "_where",
@@ -82,6 +91,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[Reply] | None = None
         self._used = False
+        self._unsent = b""
         self._eof = False
         self._headers: list[tuple[bytes, bytes]] = []
         self._codings: list[bytes] = []
@@ -120,15 +130,26 @@ class Connection(asyncio.Protocol):
         return max(0.0, self.deadline - self._loop.time())
 
     def send(self, wire: bytes, timeout_s: float, owner: object) -> asyncio.Future[Reply]:
-        """Send a request; the future brings its reply, or the `TransportError` that says why none came."""
+        """Send a request; the future brings its reply, or the `TransportError` that says why none came.
+
+        It goes out with what others send in the same turn of the loop: a peer on this machine is woken once for all of
+        them, which costs more than the rest of sending.
+        """
         self.deadline = self._loop.time() + timeout_s
         self.owner = owner
         waiter = self._waiter = self._loop.create_future()
         if self._transport is None:
             self._fail(BrokenReply(f"{self._where}: the connection is closed"))
         else:
-            self._transport.write(wire)
+            self._unsent = wire
+            self._keeper.flush_soon(self)
         return waiter
+
+    def flush(self) -> None:
+        """Let the request go that waits to be sent, if there is one still."""
+        wire, self._unsent = self._unsent, b""
+        if wire and self._transport is not None:
+            self._transport.write(wire)
 
     def fail(self, error: TransportError) -> None:
         """End the exchange under way with this error, and the connection."""
@@ -136,7 +157,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once, without a word to whoever waits."""
-        self._waiter = None
+        self._waiter, self._unsent = None, b""
         if self._transport is not None:
             self._transport.abort()
 
@@ -147,8 +168,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop with what came."""
-        if self._waiter is None:
-            self.abort()
+        if self._waiter is None or self._unsent:
+            self._fail(NeverSent(f"{self._where}: something came that nobody had asked for"))
             return
         is_first = not self._has_head and not self._bare_bytes
         if is_first:
@@ -181,7 +202,9 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the loop, last of all."""
         if self._waiter is not None:
-            if self._ends_with_the_connection(exc):
+            if self._unsent:
+                self._fail(NeverSent(f"{self._where}: the connection was closed before the request was sent"))
+            elif self._ends_with_the_connection(exc):
                 self._complete, self._tainted = True, True
                 self._finish()
             elif self._used and not self._has_head and not self._bare_bytes:
@@ -322,7 +345,7 @@ class Connection(asyncio.Protocol):
         return b"" if self._plain is None else self._plain
 
     def _fail(self, error: TransportError) -> None:
-        waiter, self._waiter = self._waiter, None
+        waiter, self._waiter, self._unsent = self._waiter, None, b""
         if self._body is not None:
             self._body.release()
         if waiter is not None and not waiter.done():

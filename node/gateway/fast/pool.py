@@ -36,7 +36,7 @@ class Pool:
     """Connections to one origin, the one used last first. Implements `node.gateway.fast.connection.Keeper`."""
 
     __slots__ = (
-        *("_busy", "_gone", "_loop", "_opener", "_opening", "_resting", "_sweeper", "_ticker", "_waiting"),
+        *("_busy", "_gone", "_loop", "_opener", "_opening", "_resting", "_sweeper", "_ticker", "_unsent", "_waiting"),
         *("heads", "max_reply_bytes", "origin"),
     )
 
@@ -48,6 +48,7 @@ class Pool:
         self._loop = asyncio.get_running_loop()
         self._resting: dict[Connection, None] = {}
         self._busy: dict[Connection, None] = {}
+        self._unsent: list[Connection] = []
         self._opening = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._ticker: asyncio.TimerHandle | None = None
@@ -104,6 +105,12 @@ class Pool:
             self._ticker = self._loop.call_later(_TICK_S, self._tick)
         return connection
 
+    def flush_soon(self, connection: Connection) -> None:
+        """See `Keeper.flush_soon`."""
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append(connection)
+
     def rest(self, connection: Connection) -> None:
         """See `Keeper.rest`."""
         del self._busy[connection]
@@ -135,6 +142,11 @@ class Pool:
         for timer in (self._ticker, self._sweeper):
             if timer is not None:
                 timer.cancel()
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        for connection in unsent:
+            connection.flush()
 
     def _let_one_on(self) -> None:
         """Wake one of those who wait for their turn; who has it and does not use it wakes the next."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from node import __version__
 from node.domain.errors import BrokenReply, ConnectFailed, ProxyFailed, TimedOut
 from node.domain.proxies import ProxyAddress
-from node.gateway.fast.connection import Connection, KeptClosed
+from node.gateway.fast.connection import Connection, KeptClosed, NeverSent
 from node.gateway.fast.heads import with_body
 from node.gateway.fast.lane import Lane
 from node.gateway.fast.pool import Overdue, Pool
@@ -105,9 +105,9 @@ class FastTransport:
                 answer = connection.send(wire, left_s, self)
                 try:
                     reply = await answer
-                except KeptClosed:
+                except KeptClosed as error:
                     # A GET that meets a kept connection's end is sent once more (RFC 9112, section 9.3.1).
-                    if request.method != "GET" or self._closed:
+                    if self._closed or not (request.method == "GET" or isinstance(error, NeverSent)):
                         raise
                     left_s = connection.remaining_s
                 except asyncio.CancelledError:

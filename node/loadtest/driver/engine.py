@@ -58,6 +58,7 @@ class PlannedEngine:
 
     def __init__(self, engine: Engine, random: Random, shard: int) -> None:
         self._engine = engine
+        self._is_instant = engine.is_instant
         self._random = random
         self._shard = shard
         self._numbers = itertools.count(1)
@@ -84,13 +85,23 @@ class PlannedEngine:
                 assert_never(payload)
         work = self._engine.draw(self._random, chat.max_output)
         await asyncio.sleep(work.seconds * behaviour.slowness)
-        text = f"[synthetic:{self._shard}.{next(self._numbers)}]{self._filler(work.tokens - 1)}"
+        answer = self._answer(chat, work.tokens)
         if partials is not None:
-            await partials.push(text)
-        return Generation(text=text, model=chat.model, executor=NAME, output_tokens=work.tokens, finish_reason="stop")
+            await partials.push(answer.text)
+        return answer
+
+    def answer_now(self, payload: Payload) -> Generation | None:
+        """See `node.ports.executor.InstantExecutor.answer_now`: it has all chats at once where none takes any time."""
+        if not self._is_instant or not isinstance(payload, ChatPayload):
+            return None
+        return self._answer(payload, self._engine.draw(self._random, payload.max_output).tokens)
 
     async def aclose(self) -> None:
         """See `node.ports.executor.Executor.aclose`: it holds nothing."""
+
+    def _answer(self, chat: ChatPayload, tokens: int) -> Generation:
+        text = f"[synthetic:{self._shard}.{next(self._numbers)}]{self._filler(tokens - 1)}"
+        return Generation(text=text, model=chat.model, executor=NAME, output_tokens=tokens, finish_reason="stop")
 
     def _filler(self, count: int) -> str:
         """So many words, each with a space before it: the beginning of one long text."""
@@ -118,6 +129,10 @@ class NodeEngine:
     async def execute(self, payload: Payload, partials: Partials | None = None) -> Generation:
         """See `PlannedEngine.execute`."""
         return await self._engine.work(payload, partials, self._behaviour)
+
+    def answer_now(self, payload: Payload) -> Generation | None:
+        """See `PlannedEngine.answer_now`."""
+        return self._engine.answer_now(payload)
 
     async def aclose(self) -> None:
         """See `node.ports.executor.Executor.aclose`: the engine is everybody's."""

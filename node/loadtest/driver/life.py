@@ -219,6 +219,9 @@ class _LifeSender:
         else:
             await self._sender.put(finished, on_kept)
 
+    def put_now(self, finished: FinishedJob, /) -> bool:
+        return self._is_dead or self._behaviour.is_silent or self._sender.put_now(finished)
+
     def keep_trying(self, finished: FinishedJob, on_kept: Callable[[], object]) -> None:
         if not self._is_dead:
             self._sender.keep_trying(finished, on_kept)

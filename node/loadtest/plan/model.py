@@ -51,6 +51,11 @@ class Engine(Table):
         return Work(tokens, self.service_s(tokens, self.tokens_per_s.quantile(random.random())))
 
     @property
+    def is_instant(self) -> bool:
+        """Whether no job takes any time."""
+        return isinstance(self.tokens_per_s, Constant) and self.tokens_per_s.value <= 0
+
+    @property
     def mean_s(self) -> float:
         """About what a job takes on average, limits of jobs apart."""
         speeds = [self.tokens_per_s.quantile((step + 0.5) / 100) for step in range(100)]

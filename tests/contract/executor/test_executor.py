@@ -22,7 +22,11 @@ from node.executors.openai_policy import OpenAiPolicy
 from node.executors.prompt_book import PromptBook, StoredPrompt
 from node.executors.stored import StoredExecutor, StoredPolicy
 from node.executors.synthetic import SyntheticExecutor, SyntheticPolicy
-from node.ports.executor import Executor
+from node.loadtest.driver.behaviour import Behaviour
+from node.loadtest.driver.engine import NodeEngine, PlannedEngine
+from node.loadtest.plan.distributions import Constant
+from node.loadtest.plan.model import Engine
+from node.ports.executor import Executor, InstantExecutor
 from node.runtime.system import SystemClock
 from tests.support.events import RecordingSink
 from tests.support.waiting import wait_until
@@ -53,6 +57,15 @@ class Subjects:
 
     def synthetic(self) -> Executor:
         return SyntheticExecutor(SyntheticPolicy(3, 60, 5000), random.Random(1))
+
+    def synthetic_now(self) -> Executor:
+        return SyntheticExecutor(SyntheticPolicy(3, 60, 0), random.Random(1))
+
+    def planned(self, *, tokens_per_s: float) -> Executor:
+        speed, length = Constant(value=tokens_per_s), Constant(value=3.0)
+        return NodeEngine(
+            PlannedEngine(Engine(output_tokens=length, tokens_per_s=speed), random.Random(1), 0), Behaviour()
+        )
 
     def synthetic_slow(self) -> Executor:
         return SyntheticExecutor(SyntheticPolicy(3600, 3600, 1), random.Random(1))
@@ -260,3 +273,27 @@ async def test_what_is_told_of_speed_makes_sense(subjects: Subjects, kind: str) 
     if kind in ("ollama", "openai", "limited"):
         assert generation.first_token_s is not None
         assert generation.finish_reason == "stop"
+
+
+@pytest.mark.parametrize("kind", ["synthetic now", "planned now"])
+async def test_who_can_answer_at_once_answers_as_if_it_were_waited_for(subjects: Subjects, kind: str) -> None:
+    executor = subjects.synthetic_now() if kind == "synthetic now" else subjects.planned(tokens_per_s=0)
+    assert isinstance(executor, InstantExecutor)
+    for prompt in PROMPTS:
+        now, awaited = executor.answer_now(chat(prompt, MODEL)), await executor.execute(chat(prompt, MODEL))
+        assert isinstance(now, Generation)
+        assert isinstance(awaited, Generation)
+        assert now.text
+        assert (now.model, now.executor) == (awaited.model, awaited.executor) == (MODEL, executor.name)
+        assert now.output_tokens == len(now.text.split())
+        short = executor.answer_now(chat(prompt, MODEL, max_output=2))
+        assert isinstance(short, Generation)
+        assert short.output_tokens == 2
+    assert executor.answer_now(EmbeddingPayload(MODEL, ("a",))) is None
+
+
+@pytest.mark.parametrize("kind", ["synthetic", "planned"])
+async def test_what_takes_time_is_never_had_at_once(subjects: Subjects, kind: str) -> None:
+    executor = subjects.synthetic() if kind == "synthetic" else subjects.planned(tokens_per_s=1000)
+    assert isinstance(executor, InstantExecutor)
+    assert executor.answer_now(chat(PROMPTS[0], MODEL)) is None

@@ -373,3 +373,19 @@ async def test_closing_twice_is_no_fault(keeper: Keeper) -> None:
     await outbox.put(finished("a"))
     await outbox.aclose()
     await outbox.aclose()
+
+
+@on_each_loop
+async def test_what_is_put_without_a_wait_is_kept_or_was_never_put(keeper: Keeper) -> None:
+    outbox = await keeper.open(max_results=2)
+    kept = [job for job in ("a", "a", "b", "c") if outbox.put_now(finished(job))]
+    assert kept == (["a", "b"] if keeper.kind == "memory" else [])
+    outbox = await keeper.step(outbox)
+    assert jobs(outbox) == kept
+    for job in ("a", "b"):
+        await outbox.put(finished(job))
+    await outbox.accept(key("a"))
+    assert not outbox.put_now(finished("a"))
+    outbox = await keeper.step(outbox)
+    assert jobs(outbox) == ["b"]
+    await outbox.aclose()

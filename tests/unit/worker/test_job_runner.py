@@ -10,7 +10,7 @@ import pytest
 from node.domain.errors import EngineFailed, StorageError, StorageFull, StorageUnavailable
 from node.domain.events import Crash, JobClaimed, JobEnded, JobSkipped, ResultLost, ResultUnsafe
 from node.domain.ids import JobId, JobKey
-from node.domain.jobs import ChatPayload, Job
+from node.domain.jobs import ChatPayload, Job, Payload
 from node.domain.results import Failure, FinishedJob, Generation, Success
 from node.domain.trace import TraceContext
 from node.domain.verdict import Ruling, Verdict
@@ -415,3 +415,71 @@ def test_a_job_is_shown_without_its_secrets_and_its_prompt_is_in_no_event() -> N
         assert "developer-key" not in told
 
     scenario()
+
+
+class AtOnce(ScriptedExecutor):
+    """Has its answers at once, unless it is told otherwise."""
+
+    instant: bool | Exception = True
+
+    def answer_now(self, payload: Payload) -> Generation | None:
+        if isinstance(self.instant, Exception):
+            raise self.instant
+        assert isinstance(payload, ChatPayload)
+        self.seen.append(payload)
+        return Generation(f"at once to {payload.prompt}", payload.model, self.name) if self.instant else None
+
+
+@in_virtual_time
+async def test_a_job_that_takes_no_time_is_answered_on_the_spot_and_takes_no_slot() -> None:
+    bench = Bench()
+    bench.executor = AtOnce()
+    running = runner(bench)
+    assert running.start(job("a", max_output=5000), SOURCE)
+    assert running.busy == 0
+    assert pending(bench)[JobId("a")].outcome == Success(Generation("at once to hello", "m", "scripted"))
+    assert [payload.max_output for payload in bench.executor.seen] == [4096]
+    assert [type(event) for event in bench.events.events] == [JobClaimed, JobEnded]
+    assert bench.events.of(JobEnded)[0][:4] == (pending(bench)[JobId("a")].key, "scripted", "m", 0.0)
+    assert not running.start(job("a"), SOURCE)
+    assert [event.reason for event in bench.events.of(JobSkipped)] == ["its result waits to be sent"]
+
+
+@in_virtual_time
+async def test_a_job_that_takes_no_time_waits_for_a_slow_disk_in_its_slot_with_the_same_answer() -> None:
+    bench = Bench()
+    bench.executor, bench.outbox.put_s = AtOnce(), 3.0
+    running = runner(bench)
+    assert running.start(job("a"), SOURCE)
+    assert (running.busy, pending(bench), bench.events.of(JobEnded)) == (1, {}, [])
+    await asyncio.sleep(4)
+    assert (running.busy, len(bench.executor.seen)) == (0, 1)
+    assert pending(bench)[JobId("a")].outcome == Success(Generation("at once to hello", "m", "scripted"))
+
+
+@pytest.mark.parametrize("instant", [False, ValueError("planned")])
+def test_a_job_that_has_no_answer_at_once_is_run(instant: bool | Exception) -> None:
+    @in_virtual_time
+    async def scenario() -> None:
+        bench = Bench()
+        bench.executor = executor = AtOnce()
+        executor.instant = instant
+        running = runner(bench)
+        assert running.start(job("a"), SOURCE)
+        assert running.busy == 1
+        await asyncio.sleep(2)
+        assert pending(bench)[JobId("a")].outcome == Success(Generation("answer to hello", "m", "scripted"))
+
+    scenario()
+
+
+@in_virtual_time
+async def test_a_node_that_was_told_to_stop_answers_nothing_at_once() -> None:
+    bench = Bench()
+    bench.executor = AtOnce()
+    running = runner(bench)
+    running.stop("the node is stopping")
+    assert running.start(job("a"), SOURCE)
+    await asyncio.sleep(0.1)
+    assert error_of(bench, "a") == "the node is stopping"
+    assert bench.executor.seen == []
