@@ -84,6 +84,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         app(given, standalone_mode=True)
     except SystemExit as ending:
         return ending.code if isinstance(ending.code, int) else ExitCode.DEFECT
+    except OSError as error:
+        from node.cli.output import output_failed
+
+        if not output_failed(error):
+            raise
+        return ExitCode.STORAGE
     except KeyboardInterrupt:
         typer.echo("Stopped.", err=True)
         return ExitCode.INTERRUPTED

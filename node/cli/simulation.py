@@ -21,7 +21,7 @@ from node.app.telemetry import redactor_for
 from node.cli.closing import closing_lines, closing_table, exit_code, places
 from node.cli.dashboard import Dashboard
 from node.cli.exit_codes import ExitCode
-from node.cli.output import OutputConsole, mask_output
+from node.cli.output import OutputConsole, open_output
 from node.cli.plain import PlainDisplay, json_line
 from node.cli.written_file import check_writable, write_file
 from node.settings.load import load
@@ -57,7 +57,7 @@ def run_simulation(options: SimulationOptions) -> ExitCode:
     plan = plan_fleet(loaded, cwd, options.seed)
     check_writable(options.summary, "--summary")
     redactor = redactor_for(plan.secrets())
-    mask_output(redactor.redact)
+    loss = open_output(redactor.redact, "the simulation")
     console = OutputConsole(highlight=False)
     live = options.dashboard and console.is_terminal
     display: Display = Dashboard(console, options.duration_s) if live else PlainDisplay(console, plan.settings)
@@ -76,7 +76,7 @@ def run_simulation(options: SimulationOptions) -> ExitCode:
     if options.summary is not None:
         write_file(options.summary, json.dumps(summarize(outcome), indent=2) + "\n")
     _close(console, outcome, plan)
-    return exit_code(outcome)
+    return loss.exit_code(exit_code(outcome))
 
 
 def _greet(display: Display, plan: FleetPlan) -> None:

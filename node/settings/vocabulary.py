@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -93,9 +95,14 @@ def _not_bool(value: object) -> object:
 
 
 def _split(value: object) -> object:
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
+    """A list of a text: JSON's, or parts with commas between them."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        # An address may begin with a bracket, too.
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(value)
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 def _lower(value: object) -> object:

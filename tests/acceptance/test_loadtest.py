@@ -107,6 +107,15 @@ def test_a_second_ctrl_c_ends_all(tmp_path: Path) -> None:
         assert program.wait() == ExitCode.INTERRUPTED, program.output
 
 
+def test_a_plan_may_be_changed_on_the_command_line(tmp_path: Path) -> None:
+    changes = ["--plan-set", 'thresholds=["p99.job < 7s"]', "--plan-set", "duration=99s", "--plan-set", "faults=[]"]
+    ended = run("loadtest", str(SCENARIOS / "smoke.toml"), "--check", *changes, cwd=tmp_path)
+    assert ended.returncode == ExitCode.OK, ended.stdout + ended.stderr
+    assert "p99.job < 7s" in ended.stdout
+    assert "1m39s" in ended.stdout
+    assert "kill 30%" not in ended.stdout
+
+
 def test_check_shows_and_does_nothing(tmp_path: Path) -> None:
     ended = run("loadtest", str(SCENARIOS / "smoke.toml"), "--check", cwd=tmp_path)
     assert ended.returncode == ExitCode.OK, ended.stdout + ended.stderr
@@ -120,6 +129,9 @@ def test_check_shows_and_does_nothing(tmp_path: Path) -> None:
     [
         (["plan.toml", "--sandbox-fault", "lose-resutl"], ExitCode.INVALID_INPUT, "lose-result"),
         (["plan.toml", "--sandbox-fault", "lose-result=2"], ExitCode.INVALID_INPUT, "no share"),
+        (["plan.toml", "--plan-set", "thresholds=[1]"], ExitCode.INVALID_INPUT, "--plan-set [thresholds"),
+        (["plan.toml", "--plan-set", "duration"], ExitCode.INVALID_INPUT, "key=value"),
+        (["plan.toml", "--set", "thresholds=[]"], ExitCode.USAGE, "--plan-set"),
         (["missing.toml"], ExitCode.INVALID_INPUT, "missing.toml"),
         (["plan.toml", "--gateway", "https://example.com"], ExitCode.NOT_ALLOWED, "not declared as yours"),
         (

@@ -44,6 +44,9 @@ UNIONS: dict[str, Any] = {
     "`[[faults]]`": faults.PlannedFault,
 }
 
+OTHERS = ("dropped", "unknown")
+"""Counts that are neither of how far jobs came nor the audit's kinds."""
+
 REFUSED = {"burst": {"for"}}
 """Keys that a kind inherits and does not take."""
 
@@ -116,9 +119,9 @@ def test_every_name_of_thresholds_is_told() -> None:
     text = section("Thresholds")
     assert set(rows(text)) == set(MEASURES)
     kinds = {kind.label for kind in Kind}
-    for name in (*TOTALS, *RATES, *(f"errors.{step}" for step in STEPS), "empty_polls", "lease", "duration", "unknown"):
+    for name in (*TOTALS, *RATES, *(f"errors.{step}" for step in STEPS), "empty_polls", "lease", "duration", *OTHERS):
         assert f"`{name}`" in text, name
-    assert set(COUNTS) == {*TOTALS, *kinds, "unknown"}
+    assert set(COUNTS) == {*TOTALS, *kinds, *OTHERS}
     for example in re.findall(r'^  "(.+)",$', text, re.MULTILINE):
         for name in re.findall(r"[a-z][\w.]*[a-z_]\w*", re.sub(r"\d+(ms|%)", "", example)):
             assert canonical(name), name

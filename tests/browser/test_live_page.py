@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -80,64 +81,65 @@ async def shown(page: Page, place: str, wanted: str | re.Pattern[str]) -> None:
     await expect(page.locator(place)).to_have_text(wanted, timeout=15_000)
 
 
-async def test_every_chart_is_drawn_from_the_figures(visit: Visits) -> None:
+@asynccontextmanager
+async def loaded(visit: Visits, **context: Any) -> AsyncIterator[tuple[KnownRun, Page]]:
+    """The page of a run that is half a minute under load, when it shows that."""
     run = KnownRun()
     async with served(run) as url:
         under_load(run)
-        async with visit(url) as page:
+        async with visit(url, **context) as page:
             await shown(page, "#nodes", "20 / 20")
-            for name in CHARTS:
-                assert await page.evaluate(COLORS, name) > 5, name
-            times, submitted, claimed, accepted, offered = await data_of(page, "rates")
-            assert times == [BEGUN_AT + second + 0.5 for second in range(30)]
-            assert (offered, submitted, claimed, accepted) == ([20] * 30, [20] * 30, [21] * 30, [19] * 30)
-            _, p50, p95, p99 = await data_of(page, "latency")
-            series = run.figures.series
-            for row, percent in ((p50, 50), (p95, 95), (p99, 99)):
-                assert row == pytest.approx(series.percentiles(Measure.JOB, percent))
-            await page.select_option("#step", "poll")
-            assert (await data_of(page, "latency"))[3] == pytest.approx(series.percentiles(Measure.POLL, 99))
-            stack = await data_of(page, "states")
-            assert [row[-1] for row in stack[1:]] == [7, 17, 18, 20, 20, 20]
-            assert [row[12] for row in stack[1:]] == [7, 13, 14, 14, 20, 20]
-            assert (await data_of(page, "queue"))[1][-1] == run.standing.queued
-            assert (await data_of(page, "generator"))[2][-1] == pytest.approx(run.standing.cpu, abs=1e-4)
+            yield run, page
+
+
+async def test_every_chart_is_drawn_from_the_figures(visit: Visits) -> None:
+    async with loaded(visit) as (run, page):
+        for name in CHARTS:
+            assert await page.evaluate(COLORS, name) > 5, name
+        times, submitted, claimed, accepted, offered = await data_of(page, "rates")
+        assert times == [BEGUN_AT + second + 0.5 for second in range(30)]
+        assert (offered, submitted, claimed, accepted) == ([20] * 30, [20] * 30, [21] * 30, [19] * 30)
+        _, p50, p95, p99 = await data_of(page, "latency")
+        series = run.figures.series
+        for row, percent in ((p50, 50), (p95, 95), (p99, 99)):
+            assert row == pytest.approx(series.percentiles(Measure.JOB, percent))
+        await page.select_option("#step", "poll")
+        assert (await data_of(page, "latency"))[3] == pytest.approx(series.percentiles(Measure.POLL, 99))
+        stack = await data_of(page, "states")
+        assert [row[-1] for row in stack[1:]] == [7, 17, 18, 20, 20, 20]
+        assert [row[12] for row in stack[1:]] == [7, 13, 14, 14, 20, 20]
+        assert (await data_of(page, "queue"))[1][-1] == run.standing.queued
+        assert (await data_of(page, "generator"))[2][-1] == pytest.approx(run.standing.cpu, abs=1e-4)
 
 
 async def test_tiles_and_course_tell_the_figures(visit: Visits) -> None:
-    run = KnownRun()
-    async with served(run) as url:
-        under_load(run)
-        async with visit(url) as page:
-            await shown(page, "#offered", "20 /s")
-            assert await text(page, "accepted") == "19 /s"
-            assert await text(page, "offered-more") == "600 in all"
-            assert await text(page, "errors") == "12"
-            assert await text(page, "phase") == "under load"
-            assert await text(page, "times") == "0:30 of 1:00, 0:30 left"
-            assert await page.get_attribute("#progress", "aria-valuenow") == "50"
-            p99_s = max(run.figures.series.percentiles(Measure.POLL, 99)[-10:], key=lambda found: found or 0.0)
-            assert p99_s is not None
-            shown_ms = float((await text(page, "poll")).removesuffix(" ms"))
-            assert shown_ms == pytest.approx(p99_s * 1000, rel=0.35)
-            run.second(31, {}, nodes=17, states={"idle": 17})
-            await shown(page, "#nodes", "17 / 20")
-            await shown(page, "#classes tr >> nth=0", re.compile("^poll.*reset.*6$"))
-            # A second more, and nothing of what came before was lost or doubled.
-            assert (await data_of(page, "rates"))[0] == [BEGUN_AT + second + 0.5 for second in range(31)]
+    async with loaded(visit) as (run, page):
+        await shown(page, "#offered", "20 /s")
+        assert await text(page, "accepted") == "19 /s"
+        assert await text(page, "offered-more") == "600 in all"
+        assert await text(page, "errors") == "12"
+        assert await text(page, "phase") == "under load"
+        assert await text(page, "times") == "0:30 of 1:00, 0:30 left"
+        assert await page.get_attribute("#progress", "aria-valuenow") == "50"
+        p99_s = max(run.figures.series.percentiles(Measure.POLL, 99)[-10:], key=lambda found: found or 0.0)
+        assert p99_s is not None
+        shown_ms = float((await text(page, "poll")).removesuffix(" ms"))
+        assert shown_ms == pytest.approx(p99_s * 1000, rel=0.35)
+        run.second(31, {}, nodes=17, states={"idle": 17})
+        await shown(page, "#nodes", "17 / 20")
+        await shown(page, "#classes tr >> nth=0", re.compile("^poll.*reset.*6$"))
+        # A second more, and nothing of what came before was lost or doubled.
+        assert (await data_of(page, "rates"))[0] == [BEGUN_AT + second + 0.5 for second in range(31)]
 
 
 async def test_faults_are_marked_on_every_chart_and_listed(visit: Visits) -> None:
-    run = KnownRun()
-    async with served(run) as url:
-        under_load(run)
-        async with visit(url) as page:
-            await shown(page, "#faults tr >> nth=0", re.compile(r"1.*0:10.*kill 30%, back after 6s"))
-            await shown(page, "#faults tr >> nth=2", re.compile(r"0:40.*ahead.*gateway unreachable for 5s"))
-            for name in CHARTS:
-                for at_s in (10, 16):
-                    assert await page.evaluate(MARKED, [name, BEGUN_AT + at_s]) > 0.3, (name, at_s)
-                assert await page.evaluate(MARKED, [name, BEGUN_AT + 20]) < 0.3, name
+    async with loaded(visit) as (_, page):
+        await shown(page, "#faults tr >> nth=0", re.compile(r"1.*0:10.*kill 30%, back after 6s"))
+        await shown(page, "#faults tr >> nth=2", re.compile(r"0:40.*ahead.*gateway unreachable for 5s"))
+        for name in CHARTS:
+            for at_s in (10, 16):
+                assert await page.evaluate(MARKED, [name, BEGUN_AT + at_s]) > 0.3, (name, at_s)
+            assert await page.evaluate(MARKED, [name, BEGUN_AT + 20]) < 0.3, name
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -163,15 +165,11 @@ async def test_it_has_two_schemes_and_legible_text_in_both(visit: Visits, scheme
 
 
 async def test_charts_follow_the_scheme(visit: Visits) -> None:
-    run = KnownRun()
-    async with served(run) as url:
-        under_load(run)
-        async with visit(url, color_scheme="light") as page:
-            await shown(page, "#nodes", "20 / 20")
-            stroke = "() => page.charts.all.rates.plot.series[2].stroke()"
-            before = await page.evaluate(stroke)
-            await page.emulate_media(color_scheme="dark")
-            await page.wait_for_function(f"before => ({stroke})() !== before", arg=before)
+    async with loaded(visit, color_scheme="light") as (_, page):
+        stroke = "() => page.charts.all.rates.plot.series[2].stroke()"
+        before = await page.evaluate(stroke)
+        await page.emulate_media(color_scheme="dark")
+        await page.wait_for_function(f"before => ({stroke})() !== before", arg=before)
 
 
 @pytest.mark.parametrize("width", [380, 768, 1700])
@@ -222,24 +220,20 @@ async def test_orders_are_given_as_the_phase_allows(visit: Visits) -> None:
 
 
 async def test_it_is_steered_by_keyboard(visit: Visits) -> None:
-    run = KnownRun()
-    async with served(run) as url:
-        under_load(run)
-        async with visit(url) as page:
-            await shown(page, "#nodes", "20 / 20")
-            await page.focus("[data-order=stop]")
-            await page.keyboard.press("Enter")
-            # The safe choice has the focus.
-            assert await page.evaluate("document.activeElement.value") == "no"
-            await page.keyboard.press("Tab")
-            await page.keyboard.press("Enter")
-            await shown(page, "#phase", "settling")
-            assert run.orders == ["stop"]
-            head = page.locator("#chart-rates .u-series th >> nth=2")
-            await head.focus()
-            await page.keyboard.press("Space")
-            assert await head.get_attribute("aria-pressed") == "false"
-            assert not await page.evaluate("page.charts.all.rates.plot.series[2].show")
+    async with loaded(visit) as (run, page):
+        await page.focus("[data-order=stop]")
+        await page.keyboard.press("Enter")
+        # The safe choice has the focus.
+        assert await page.evaluate("document.activeElement.value") == "no"
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        await shown(page, "#phase", "settling")
+        assert run.orders == ["stop"]
+        head = page.locator("#chart-rates .u-series th >> nth=2")
+        await head.focus()
+        await page.keyboard.press("Space")
+        assert await head.get_attribute("aria-pressed") == "false"
+        assert not await page.evaluate("page.charts.all.rates.plot.series[2].show")
 
 
 async def test_an_old_page_is_told_that_it_may_not_steer(visit: Visits) -> None:
@@ -326,37 +320,29 @@ async def test_hostile_names_are_text(visit: Visits) -> None:
 
 
 async def test_a_stretch_can_be_looked_at_closely(visit: Visits) -> None:
-    run = KnownRun()
-    async with served(run) as url:
-        under_load(run)
-        async with visit(url) as page:
-            await shown(page, "#nodes", "20 / 20")
-            box = await page.locator("#chart-rates .u-over").bounding_box()
-            assert box is not None
-            await page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + 50)
-            await page.mouse.down()
-            await page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 60, steps=4)
-            await page.mouse.up()
-            seen = "() => Object.values(page.charts.all).map(({ plot }) => plot.scales.x.max - plot.scales.x.min)"
-            assert all(5 < seconds < 10 for seconds in await page.evaluate(seen))
-            run.second(31, {})
-            await page.wait_for_timeout(200)
-            assert all(5 < seconds < 10 for seconds in await page.evaluate(seen))
-            await page.click("#whole")
-            assert await page.evaluate(seen) == [31] * 5
+    async with loaded(visit) as (run, page):
+        box = await page.locator("#chart-rates .u-over").bounding_box()
+        assert box is not None
+        await page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + 50)
+        await page.mouse.down()
+        await page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 60, steps=4)
+        await page.mouse.up()
+        seen = "() => Object.values(page.charts.all).map(({ plot }) => plot.scales.x.max - plot.scales.x.min)"
+        assert all(5 < seconds < 10 for seconds in await page.evaluate(seen))
+        run.second(31, {})
+        await page.wait_for_timeout(200)
+        assert all(5 < seconds < 10 for seconds in await page.evaluate(seen))
+        await page.click("#whole")
+        assert await page.evaluate(seen) == [31] * 5
 
 
 async def test_a_scale_can_be_logarithmic(visit: Visits) -> None:
-    run = KnownRun()
-    async with served(run) as url:
-        under_load(run)
-        async with visit(url) as page:
-            await shown(page, "#nodes", "20 / 20")
-            await page.check("#log")
-            assert await page.evaluate("page.charts.all.latency.plot.scales.y.distr") == 3
-            assert await page.evaluate(COLORS, "latency") > 5
-            named = "() => page.charts.all.latency.plot.axes[1]._values.filter((text) => text)"
-            assert await page.evaluate(named) == ["200 ms", "500 ms", "1 s", "2 s", "5 s", "10 s"]
+    async with loaded(visit) as (_, page):
+        await page.check("#log")
+        assert await page.evaluate("page.charts.all.latency.plot.scales.y.distr") == 3
+        assert await page.evaluate(COLORS, "latency") > 5
+        named = "() => page.charts.all.latency.plot.axes[1]._values.filter((text) => text)"
+        assert await page.evaluate(named) == ["200 ms", "500 ms", "1 s", "2 s", "5 s", "10 s"]
 
 
 async def test_counts_stay_right_when_cells_are_joined(visit: Visits) -> None:
@@ -402,14 +388,10 @@ async def test_it_keeps_still_where_motion_is_unwelcome(visit: Visits) -> None:
 
 
 async def test_whatever_can_be_used_has_a_name(visit: Visits) -> None:
-    run = KnownRun()
-    async with served(run) as url:
-        under_load(run)
-        async with visit(url) as page:
-            await shown(page, "#nodes", "20 / 20")
-            for role in ("button", "combobox", "checkbox", "progressbar", "img", "region"):
-                found = page.get_by_role(role)
-                assert await found.count() > 0, role
-                assert await found.count() == await page.get_by_role(role, name=re.compile(r"\w")).count(), role
-            label = await page.get_attribute("#chart-rates canvas", "aria-label")
-            assert label == "Jobs per second, last: submitted 20, claimed 21, accepted 19, offered 20"
+    async with loaded(visit) as (_, page):
+        for role in ("button", "combobox", "checkbox", "progressbar", "img", "region"):
+            found = page.get_by_role(role)
+            assert await found.count() > 0, role
+            assert await found.count() == await page.get_by_role(role, name=re.compile(r"\w")).count(), role
+        label = await page.get_attribute("#chart-rates canvas", "aria-label")
+        assert label == "Jobs per second, last: submitted 20, claimed 21, accepted 19, offered 20"

@@ -75,7 +75,7 @@ class CapacitySearch:
         own = self.height.jobs_per_s if is_jobs else float(self.height.nodes)
         if not own:
             what = "jobs that arrive steadily" if is_jobs else "nodes"
-            remedy = "give it arrivals of kind constant or poisson" if is_jobs else "give it a stage"
+            remedy = "give it arrivals of kind constant or poisson, for 5 s at least" if is_jobs else "give it a stage"
             raise InvalidInput([InputFault("plan", f"it has no {what}, so there is nothing to scale", remedy)])
         most = min(self.order.highest, inf if is_jobs or self.most_nodes is None else self.most_nodes)
         lowest = own * _LOWEST if self.order.lowest is None else self.order.lowest
@@ -145,7 +145,9 @@ class CapacitySearch:
         if self.order.find is Find.NODES:
             of = max((Measure.POLL, Measure.EMPTY_POLL), key=lambda one: histograms[one].count)
             levels = [level or 0.0 for level in outcome.figures.series.levels("nodes.running")]
-            done = outcome.stretch.of(levels)
+            running = outcome.stretch.of(levels)
+            # Nodes whose jobs pile up are no more than those whose jobs are done.
+            done = running if not (offered and accepted) else min(running, load.nodes * accepted / offered)
         p99_s = histograms[of].percentiles_s(99)[0] if histograms[of].count else None
         broken = tuple(_broken(outcome, offered, accepted))
         probed = Outcome(

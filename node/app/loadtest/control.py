@@ -9,10 +9,10 @@ from typing import Any, Final
 from pydantic_core import from_json
 
 from node.domain.errors import BrokenReply, TransportError
-from node.loadtest.audit.gateway_word import Credit, GatewayWord
+from node.loadtest.audit.gateway_word import GatewayWord
 from node.ports.transport import Request, Transport
 from node.sandbox.handshake import Handshake
-from node.sandbox.job_rows import decode
+from node.sandbox.job_rows import JobRow, decode
 
 _TIMEOUT_S: Final = 30.0
 _ROWS: Final = 2000
@@ -42,13 +42,17 @@ class LoadControl:
         """
         return _count(await self._ask("GET", "/sandbox/ledger"), "submitted")
 
-    async def testify(self, word: GatewayWord, since: float, submitted_before: int) -> bool:
-        """Enter all that its ledger says of jobs submitted at ``since`` (Unix seconds) or later; whether it has all.
+    async def testify(self, word: GatewayWord, since: float, until: float, jobs_before: int = 0) -> bool:
+        """Enter all that its ledger says of jobs submitted from ``since`` to ``until`` (Unix seconds); whether it has all.
+
+        What was submitted later is not of the run, unless it is on the book. ``jobs_before`` is what `submitted` said
+        before the run: so many jobs are not even read.
 
         Raises:
             TransportError: it does not answer, or not as a sandbox does.
         """
-        after: int | None = 0
+        # Each job takes a number, and some that nobody submitted do: none of the run has one that low.
+        after: int | None = jobs_before
         dropped = 0
         while after is not None:
             page = await self._ask("GET", f"/sandbox/jobs?after={after}&limit={_ROWS}")
@@ -58,10 +62,11 @@ class LoadControl:
             except (KeyError, TypeError, ValueError) as error:
                 raise self._no_sandbox(str(error)) from error
             for row in rows:
-                if row.submitted_at is None or row.submitted_at >= since:
+                at = _begun_at(row, until)
+                if since <= at and (at <= until or word.book.knows(row.job_id)):
                     word.take_row(row)
-        word.job_count = Credit(submitted_before, await self.submitted())
-        return not dropped
+        # The oldest go first.
+        return dropped <= jobs_before
 
     async def _ask(self, method: str, path: str) -> Mapping[str, Any]:
         headers = (("x-control-token", self.handshake.control_token.reveal()),)
@@ -76,6 +81,13 @@ class LoadControl:
 
     def _no_sandbox(self, reason: str) -> BrokenReply:
         return BrokenReply(f"{self.handshake.url}: this is no answer of a sandbox ({reason})")
+
+
+def _begun_at(row: JobRow, otherwise: float) -> float:
+    """When the gateway first had a job, as far as its row shows that."""
+    if row.submitted_at is not None:
+        return row.submitted_at
+    return row.claims[0].at if row.claims else otherwise
 
 
 def _count(content: Mapping[str, Any], name: str) -> int:

@@ -3,45 +3,39 @@
 from __future__ import annotations
 
 import contextlib
-import random
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from node.app.executors import build_executors
-from node.app.loadtest.assembly import LoadBase, LoadGateway, assembled_run
+from node.app.loadtest.assembly import LoadGateway
 from node.app.loadtest.gateway import opened_gateway, opened_transport, transports
 from node.app.loadtest.judging import Evidence, judge_run
-from node.app.loadtest.orders import Orders
+from node.app.loadtest.orders import Orders, unless_aborted
 from node.app.loadtest.plan import LoadTestPlan
 from node.app.loadtest.policies import sandbox_policy
-from node.app.loadtest.shards import LedRecord, ShardedRun, Shards
+from node.app.loadtest.real_run import real_run
+from node.app.loadtest.shards import LedRecord, ShardedRun, Shards, own_cores
 from node.app.loadtest.steered_run import Steerable, SteeredRun
 from node.domain.events import Crash
-from node.gateway.tls import client_context
-from node.loadtest.driver.engine import PlannedEngine
 from node.loadtest.driver.identities import Identities, MadeIdentities, RosterIdentities
 from node.loadtest.driver.outcome import LoadOutcome
 from node.loadtest.driver.policy import DriverPolicy
 from node.loadtest.driver.public_counts import total_job_count
 from node.loadtest.driver.run import LoadRun
 from node.loadtest.driver.target import Target
+from node.loadtest.driver.verdict import Verdict
 from node.loadtest.live.watched import WatchedRun
-from node.loadtest.plan.model import Engine
 from node.loadtest.plan.quantities import duration_text
 from node.manager.shutdown import ShutdownSignals
 from node.observability.bus import EventBus
 from node.observability.last_resort import to_stderr
 from node.observability.redaction import Redactor
-from node.ports.clock import Clock
-from node.ports.executor import Executor
 from node.ports.transport import Transport
 from node.runtime.garbage import relaxed_collection, set_aside
-from node.runtime.system import SystemClock, SystemIds
+from node.runtime.open_files import more_open_files
+from node.runtime.system import SystemIds
 from node.runtime.tasks import TaskOwner
-from node.settings.policies import to_policies
 
 
 class LoadDisplay(Protocol):
@@ -110,15 +104,15 @@ class LoadTest:
         bus = EventBus(lambda line: to_stderr(self.redactor.redact(line)))
         crashes: list[Crash] = []
         bus.subscribe(Crash, crashes.append)
-        with ShutdownSignals(orders.stop, orders.abort, self.exit_code_at_third_signal), relaxed_collection():
+        signals = ShutdownSignals(orders.stop, orders.abort, self.exit_code_at_third_signal)
+        with signals, relaxed_collection(), more_open_files():
             tasks = TaskOwner(bus.emit)
             try:
                 async with AsyncExitStack() as stack:
                     gateway = await stack.enter_async_context(self._opened_gateway(tasks))
-                    outcome = await self._run(gateway, bus, orders, crashes, stack)
+                    return await self._run(gateway, bus, orders, crashes, stack)
             finally:
                 await tasks.cancel()
-        return None if orders.is_aborted else outcome
 
     def _opened_gateway(self, tasks: TaskOwner) -> AbstractAsyncContextManager[LoadGateway]:
         if self.gateway is not None:
@@ -128,7 +122,7 @@ class LoadTest:
 
     async def _run(
         self, gateway: LoadGateway, bus: EventBus, orders: Orders, crashes: list[Crash], stack: AsyncExitStack
-    ) -> LoadOutcome:
+    ) -> LoadOutcome | None:
         plan = self.plan
         developer = await stack.enter_async_context(opened_transport(transports(plan.settings)))
         run, carry_out = self._runner(gateway, bus, developer, stack)
@@ -141,10 +135,12 @@ class LoadTest:
         jobs_before = await self._jobs_so_far(gateway, developer)
         led = await carry_out()
         record = led.record
+        if orders.is_aborted:
+            return None
         self.display.say("Asking the gateway what it has …")
         evidence = Evidence(
             scenario=plan.scenario,
-            gateway=replace(gateway, control=None) if orders.is_aborted else gateway,
+            gateway=gateway,
             developer=developer,
             api_key=plan.api_key,
             audit=plan.audit_policy,
@@ -153,13 +149,21 @@ class LoadTest:
             bugs=tuple(map(str, plan.bugs)),
             defects=(*led.defects, *(f"{crash.task}: {crash.error}" for crash in crashes)),
         )
-        outcome = await judge_run(record, evidence, self.policy)
+        outcome = await unless_aborted(judge_run(record, evidence, self.policy), "judge the run", orders)
+        if outcome is None:
+            return None
         steered.judged(outcome.verdict, outcome.outcomes)
-        notes = list(led.notes)
+        notes = [*led.notes, *self._crowd_notes(outcome)]
         if record.paused_s:
             told = duration_text(round(record.paused_s, 1))
             notes.append(f"it was paused for {told}: rates and percentiles over time include that")
         return replace(outcome, notes=(*outcome.notes, *notes))
+
+    def _crowd_notes(self, outcome: LoadOutcome) -> Iterator[str]:
+        if outcome.verdict is not Verdict.VOID or self.shards is None:
+            return
+        if crowd := self.shards.crowd(own_cores(), with_sandbox=self.plan.uses_sandbox):
+            yield f"{crowd} took turns: with fewer processes, or more cores, it may not be void"
 
     def _runner(
         self, gateway: LoadGateway, bus: EventBus, developer: Transport, stack: AsyncExitStack
@@ -176,37 +180,20 @@ class LoadTest:
         return run, carry_out
 
     def _run_here(self, gateway: LoadGateway, bus: EventBus, developer: Transport, stack: AsyncExitStack) -> LoadRun:
-        plan, clock = self.plan, SystemClock()
-        chance = random.Random(plan.scenario.plan.seed)
-        executor = self._executor(chance, clock, bus)
-        stack.push_async_callback(executor.aclose)
-        base = LoadBase(
-            clock=clock,
-            random=chance,
-            bus=bus,
-            transports=transports(plan.settings),
-            executor=executor,
+        return real_run(
+            work=self.plan,
             identities=self._identities(),
+            gateway=gateway,
             developer=developer,
-            cpu_s=time.process_time,
-            policies=to_policies(plan.settings),
-            node_version=plan.settings.gateway.node_version,
+            bus=bus,
+            policy=self.policy,
+            stack=stack,
         )
-        return stack.enter_context(assembled_run(plan.schedule, gateway, base, plan.api_key, self.policy))
 
     async def _jobs_so_far(self, gateway: LoadGateway, developer: Transport) -> int | None:
         if gateway.control is not None:
             return await gateway.control.submitted()
         return await total_job_count(Target(developer, gateway.url, self.plan.api_key), self.policy)
-
-    def _executor(self, chance: random.Random, clock: Clock, bus: EventBus) -> Executor:
-        engine = self.plan.scenario.plan.engine
-        if isinstance(engine, Engine):
-            return PlannedEngine(engine, chance, shard=0)
-        settings = self.plan.settings
-        return build_executors(
-            settings, self.plan.prompts, client_context(settings.gateway.ca_file), clock, chance, bus
-        )
 
     def _identities(self) -> Identities:
         models = self.plan.schedule.models_of

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class Steered(Protocol):
@@ -54,3 +57,30 @@ class Orders:
         self.on_abort()
         if self.run is not None:
             self.run.abort()
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """Something that no order shortens, and that is given up when everything is to end."""
+
+    task: asyncio.Task[Any]
+
+    def stop(self) -> None:
+        """See `Steered.stop`."""
+
+    def abort(self) -> None:
+        """See `Steered.abort`."""
+        self.task.cancel()
+
+
+async def unless_aborted(work: Coroutine[Any, Any, T], name: str, orders: Orders) -> T | None:
+    """What comes of this work, which obeys ``orders`` from now on; None where everything was ended before or meanwhile."""
+    task = asyncio.get_running_loop().create_task(work, name=name)
+    orders.obeyed_by(_Work(task))
+    try:
+        await asyncio.wait([task])
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+    return None if task.cancelled() else task.result()

@@ -16,6 +16,7 @@ from node.executors.prompt_book import PromptBook
 from node.executors.prompts import load_prompts
 from node.loadtest.audit.policy import AuditPolicy
 from node.loadtest.plan.model import RealEngine
+from node.loadtest.plan.overrides import parse_override
 from node.loadtest.plan.reading import read_scenario
 from node.loadtest.plan.scenario import Scenario, Schedule
 from node.sandbox.bugs import Bug, parse_bugs
@@ -34,7 +35,8 @@ class LoadTestOrder:
     """What was asked for on the command line.
 
     ``roster`` None has the nodes made up, and so an empty ``api_key`` the key. ``sandbox_faults`` are bugs to plant, as `parse_bugs` reads them.
-    ``exclusive`` says that nobody else uses the gateway while the test runs.
+    ``exclusive`` says that nobody else uses the gateway while the test runs. ``overrides`` take the place of what the
+    plan says, as `node.loadtest.plan.overrides.parse_override` reads them.
     """
 
     plan_file: Path
@@ -42,6 +44,7 @@ class LoadTestOrder:
     api_key: Secret
     sandbox_faults: tuple[str, ...] = ()
     exclusive: bool = False
+    overrides: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,8 @@ def plan_load_test(order: LoadTestOrder, loaded: Loaded, cwd: Path) -> LoadTestP
     if bugs and gateway.url:
         problem, remedy = "bugs can be planted into the bundled sandbox alone", "leave it or the gateway out"
         raise InvalidInput([InputFault("--sandbox-fault", problem, remedy)])
-    scenario = read_scenario(cwd / order.plan_file, display_path(order.plan_file, cwd))
+    overrides = tuple(map(parse_override, order.overrides))
+    scenario = read_scenario(cwd / order.plan_file, display_path(order.plan_file, cwd), overrides)
     schedule = Schedule(scenario)
     roster = None if order.roster is None else _roster(order.roster, cwd, schedule.population.peak)
     is_real = isinstance(scenario.plan.engine, RealEngine)

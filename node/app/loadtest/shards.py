@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from node.app.loadtest.plan import LoadTestPlan
 from node.app.loadtest.shards_task import ShardGateway, task_of
 from node.loadtest.driver.muster import Count
 from node.loadtest.driver.run import Phase, ShardRecord
-from node.loadtest.driver.self_watch import LAG
+from node.loadtest.driver.self_watch import CPU, LAG
 from node.loadtest.figures.figures import Figures
 from node.loadtest.plan.scenario import Schedule, Shard
 from node.loadtest.shards.conductor import Conductor, LeadPolicy
@@ -23,14 +25,32 @@ from node.loadtest.shards.pool import ShardPool
 from node.runtime.system import SystemClock, SystemIds
 
 _PHASES: Final = tuple(Phase)
+_BALANCES: Final = ("queued", "working")
+"""Levels that are right as the sum over all shards alone, ended ones too: one counts up what another counts down."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shards:
-    """Over how many shards a load test runs, and where: ``pool`` makes the place, given what tells people something."""
+    """Over how many shards a load test runs, and where: ``pool`` makes the place, given what tells people something.
+
+    ``is_local`` says that all of them are on this machine.
+    """
 
     count: int
     pool: Callable[[Callable[[str], object]], ShardPool]
+    is_local: bool = True
+
+    def crowd(self, cores: int, *, with_sandbox: bool) -> str | None:
+        """Who takes turns on so many cores of this machine; None where each has one of its own."""
+        if not self.is_local or self.count + with_sandbox <= cores:
+            return None
+        processes = f"{self.count} processes{' and the sandbox gateway' if with_sandbox else ''}"
+        return f"{processes} on {cores} {'core' if cores == 1 else 'cores'}"
+
+
+def own_cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +105,12 @@ class ShardedRun:
 
     @property
     def levels(self) -> Mapping[str, float]:
-        """The sums of what all shards found last, and the worst delay of an event loop among them."""
+        """The sums of what the shards found last that go on; of `LAG` and `CPU`, to which each is held, the worst."""
         live = self._live()
         names = {name: None for one in live for name in one.levels}
         levels = {name: sum(one.levels.get(name, 0.0) for one in live) for name in names}
-        levels[LAG] = max((one.levels.get(LAG, 0.0) for one in live), default=0.0)
-        return levels
+        levels |= {name: sum(one.levels.get(name, 0.0) for one in self._standings.values()) for name in _BALANCES}
+        return levels | {name: max((one.levels.get(name, 0.0) for one in live), default=0.0) for name in (LAG, CPU)}
 
     @property
     def muster(self) -> ShardedRun:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Final
 
 from node import __version__
 from node.app.control_file import read_control_file
@@ -30,14 +33,18 @@ from node.loadtest.driver.public_counts import total_job_count
 from node.loadtest.driver.target import Target
 from node.loadtest.plan.model import Plan
 from node.loadtest.plan.scenario import Scenario, Schedule, Shard
-from node.loadtest.shards.folder import Facts, ShardFolder
+from node.loadtest.shards.folder import JOBS_AFTER, Facts, ShardFolder
 from node.loadtest.shards.folder_link import FolderLink, FolderPolicy
 from node.loadtest.shards.merging import Gathered, merged
+from node.loadtest.shards.messages import Finished, Order, Report
 from node.manager.shutdown import ShutdownSignals
 from node.observability.redaction import Redactor
 from node.runtime.system import SystemClock, SystemIds
 from node.runtime.tasks import TaskOwner
 from node.settings.model import Settings
+
+_COUNT_S: Final = 10.0
+"""What a gateway may take to tell how many jobs it was given: the others may wait for this shard's record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +87,12 @@ class FolderShard:
             link = FolderLink(self.folder, self.shard.index, facts, self.policy, clock, io)
             orders.on_stop = link.give_up
             writing = tasks.start(link.write_loop(), "files of the shard")
+            held = _HeldRecord(link)
             try:
-                await run_shard(self._work(), link, orders.obeyed_by)
+                await run_shard(self._work(), held, orders.obeyed_by)
+                if held.record is not None:
+                    jobs_after = None if orders.is_aborted else await self._jobs_if_told()
+                    link.tell(Finished(record={**held.record.record, JOBS_AFTER: jobs_after}))
             finally:
                 link.close()
                 await writing
@@ -113,6 +124,12 @@ class FolderShard:
                 return await LoadControl(transport, handshake).submitted()
             return await total_job_count(Target(transport, gateway.url, self.plan.api_key), DriverPolicy())
 
+    async def _jobs_if_told(self) -> int | None:
+        with contextlib.suppress(NodeError, TimeoutError):
+            async with asyncio.timeout(_COUNT_S):
+                return await self._jobs_so_far()
+        return None
+
     def _work(self) -> ShardWork:
         plan, gateway = self.plan, self.plan.settings.gateway
         models = plan.schedule.models_of
@@ -131,6 +148,23 @@ class FolderShard:
         )
 
 
+class _HeldRecord:
+    """See `node.loadtest.shards.pool.ShardLink`: ``link``, but for the record, which waits here for what belongs to it."""
+
+    def __init__(self, link: FolderLink) -> None:
+        self._link = link
+        self.record: Finished | None = None
+
+    def tell(self, report: Report) -> None:
+        if isinstance(report, Finished):
+            self.record = report
+        else:
+            self._link.tell(report)
+
+    async def next_order(self) -> Order | None:
+        return await self._link.next_order()
+
+
 @dataclass(frozen=True, slots=True)
 class FolderJudge:
     """All shards of a folder, to be judged as one run, after `Gathered` was read from there."""
@@ -142,13 +176,15 @@ class FolderJudge:
     say: Callable[[str], object]
 
     async def judge(self) -> LoadOutcome:
-        """Ask the gateway, audit and judge. It blocks the event loop.
+        """Ask the gateway, audit and judge.
 
         Raises:
             TransportError: the gateway does not answer.
         """
         tasks = TaskOwner(lambda crash: self.say(f"{crash.task}: {crash.error}"))
-        record = merged(self.gathered, SystemClock().wall())
+        # Where no shard left a record: when the first was heard of, which the folder tells at any time.
+        signs = [one.at for one in self.gathered.lost if one.at]
+        record = merged(self.gathered, min(signs, default=SystemClock().wall()))
         async with AsyncExitStack() as stack:
             policy = sandbox_policy(self.plan.schedule, ())
             opened = opened_gateway(self.plan, policy, self.redactor, self.say, tasks)
@@ -159,6 +195,7 @@ class FolderJudge:
                 api_key=self.plan.api_key,
                 audit=self.plan.audit_policy,
                 jobs_before=self.facts.jobs_before,
+                jobs_after=self.gathered.jobs_after,
                 are_nodes_new=self.facts.are_nodes_new,
                 defects=self.gathered.defects,
             )

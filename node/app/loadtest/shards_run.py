@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
-from node.app.executors import build_executors
-from node.app.loadtest.assembly import LoadBase, LoadGateway, assembled_run
+from node.app.loadtest.assembly import LoadGateway
 from node.app.loadtest.control import LoadControl
 from node.app.loadtest.gateway import opened_transport, transports
+from node.app.loadtest.real_run import real_run
 from node.app.loadtest.shards_task import ShardWork, read_task
 from node.domain.errors import NodeError
 from node.domain.events import Crash
-from node.gateway.tls import client_context
-from node.loadtest.driver.engine import PlannedEngine
 from node.loadtest.driver.policy import DriverPolicy
 from node.loadtest.driver.run import LoadRun
-from node.loadtest.plan.model import Engine
 from node.loadtest.shards.following import carry_out, standing_of
 from node.loadtest.shards.messages import Failed, Finished, Ready
 from node.loadtest.shards.news import Newsroom
@@ -27,14 +22,12 @@ from node.loadtest.shards.pool import ShardLink
 from node.loadtest.shards.record import to_document
 from node.observability.bus import EventBus
 from node.observability.redaction import Redactor
-from node.ports.clock import Clock
-from node.ports.executor import Executor
 from node.ports.transport import Request, Transport
 from node.protocol.routes import Step
 from node.runtime.garbage import relaxed_collection, set_aside
+from node.runtime.open_files import more_open_files
 from node.runtime.system import SystemClock
 from node.runtime.tasks import TaskOwner
-from node.settings.policies import to_policies
 
 _PING_S: Final = 10.0
 
@@ -63,6 +56,7 @@ async def run_shard(
     try:
         async with AsyncExitStack() as stack:
             stack.enter_context(relaxed_collection())
+            stack.enter_context(more_open_files())
             run = await _ready_run(work, bus, policy or DriverPolicy(), stack)
             run.on_tick = _Teller(run, link).tick
             on_run(run)
@@ -80,36 +74,21 @@ async def run_shard(
 
 async def _ready_run(work: ShardWork, bus: EventBus, policy: DriverPolicy, stack: AsyncExitStack) -> LoadRun:
     """The run, wired, and its gateway seen to answer; ``stack`` closes what it stands on."""
-    clock, chance = SystemClock(), random.Random(f"{work.scenario.plan.seed}/{work.shard.index}")
     developer = await stack.enter_async_context(opened_transport(transports(work.settings)))
     ping = Step.PING.route
     await developer.exchange(Request(ping.method, work.gateway.url + ping.path), _PING_S)
-    executor = _executor(work, chance, clock, bus)
-    stack.push_async_callback(executor.aclose)
-    base = LoadBase(
-        clock=clock,
-        random=chance,
-        bus=bus,
-        transports=transports(work.settings),
-        executor=executor,
-        identities=work.identities,
-        developer=developer,
-        cpu_s=time.process_time,
-        policies=to_policies(work.settings),
-        node_version=work.settings.gateway.node_version,
-    )
     gateway = LoadGateway(
         work.gateway.url, work.gateway.auth_url, _control(work, developer), is_bundled=work.gateway.is_bundled
     )
-    return stack.enter_context(assembled_run(work.schedule, gateway, base, work.api_key, policy))
-
-
-def _executor(work: ShardWork, chance: random.Random, clock: Clock, bus: EventBus) -> Executor:
-    engine = work.scenario.plan.engine
-    if isinstance(engine, Engine):
-        return PlannedEngine(engine, chance, work.shard.index)
-    tls = client_context(work.settings.gateway.ca_file)
-    return build_executors(work.settings, work.prompts, tls, clock, chance, bus)
+    return real_run(
+        work=work,
+        identities=work.identities,
+        gateway=gateway,
+        developer=developer,
+        bus=bus,
+        policy=policy,
+        stack=stack,
+    )
 
 
 def _control(work: ShardWork, transport: Transport) -> LoadControl | None:

@@ -21,7 +21,7 @@ from node.app.telemetry import redactor_for
 from node.cli.exit_codes import ExitCode
 from node.cli.loadtest.knee import knee_parts, step_cells, step_head
 from node.cli.loadtest.lines import at_text
-from node.cli.output import OutputConsole, mask_output
+from node.cli.output import OutputConsole, open_output
 from node.cli.written_file import check_writable, write_file
 from node.domain.errors import InputFault, InvalidInput
 from node.loadtest.driver.policy import DriverPolicy
@@ -61,7 +61,7 @@ def run_capacity(options: CapacityOptions) -> ExitCode:
         raise InvalidInput([InputFault("--sandbox-rate", problem, remedy)])
     check_writable(options.document, "--json")
     redactor = redactor_for(plan.secrets())
-    mask_output(redactor.redact)
+    loss = open_output(redactor.redact, "the search")
     console = OutputConsole(highlight=False)
     if plan.scenario.plan.faults:
         console.print("The faults of the plan are left out: each step is one steady load.", soft_wrap=True)
@@ -85,7 +85,7 @@ def run_capacity(options: CapacityOptions) -> ExitCode:
         write_file(options.document, text)
     for part in knee_parts(result, console.width):
         console.print(part)
-    return exit_code(result)
+    return loss.exit_code(exit_code(result))
 
 
 def exit_code(result: CapacityResult) -> ExitCode:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from node.app.loadtest.comparison import Compared, RunDocument, compare_runs, read_run, run_of
 from node.cli.exit_codes import ExitCode
+from node.cli.output import open_output
 from node.cli.written_file import check_writable, write_file
 from node.loadtest.driver.outcome import LoadOutcome
 from node.loadtest.figures.compare import Answer, Comparison
@@ -74,10 +75,11 @@ def run_comparison(
     code = Baselines(tuple(earlier), fail_on_worse).exit_code(compared, ExitCode.OK)
     if document is not None:
         write_file(document, json.dumps(compared.to_document(), indent=1) + "\n")
+    loss = open_output(str, "the comparison")
     console = Console(highlight=False)
     for part in comparison_parts(compared):
         console.print(part)
-    return code
+    return loss.exit_code(code)
 
 
 def comparison_parts(compared: Compared) -> Iterator[RenderableType]:
@@ -87,7 +89,7 @@ def comparison_parts(compared: Compared) -> Iterator[RenderableType]:
     for warning in compared.warnings:
         yield Text(f"Warning: {warning}", "yellow")
     if compared.comparisons:
-        yield _table(compared)
+        yield _Metrics(compared)
     yield Text(f"Comparison: {_SENTENCES[compared.answer]}", style=f"bold {_STYLES[compared.answer]}".strip())
 
 
@@ -102,6 +104,28 @@ def answer_text(comparison: Comparison) -> str:
             return "the same"
         case answer:
             return str(answer.value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Metrics:
+    """A row a metric; where a terminal is too narrow for that, a sentence a metric: no figure is ever cut off."""
+
+    compared: Compared
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = _table(self.compared)
+        if console.measure(table, options=options.update(width=_WIDE, max_width=_WIDE)).maximum <= options.max_width:
+            yield table
+            return
+        for one in self.compared.comparisons:
+            now, before = (_figure(one.metric, value) for value in (one.candidate, one.baseline))
+            change, interval = _change(one)
+            told = f"{now}, was {before}, {change} ± {interval}: " if interval else ""
+            yield Text(f"{one.metric}: {told}").append(answer_text(one), _STYLES[one.answer])
+
+
+_WIDE: Final = 1000
+"""Columns that are enough for any table."""
 
 
 def _table(compared: Compared) -> Table:

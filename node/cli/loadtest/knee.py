@@ -18,6 +18,9 @@ from node.loadtest.plan.quantities import duration_text, number_text, rate_text
 _MOST_WIDTH: Final = 100
 _WIDTHS: Final = (4, 10, 7, 10, 10, 9)
 _UNKNOWN: Final = "–"
+_KNEE: Final = " ◀ knee"
+_NARROW: Final = 70
+"""Columns below which the table may not fit."""
 
 
 def step_head(find: Find) -> str:
@@ -35,7 +38,7 @@ def knee_parts(result: CapacityResult, width: int) -> Iterator[RenderableType]:
     """The parts, in order."""
     if result.steps:
         yield Text()
-        yield _table(result)
+        yield from _loads(result, width)
         yield Text()
         yield from _charts(result, min(width, _MOST_WIDTH) - LABEL_WIDTH)
     yield Text()
@@ -66,17 +69,32 @@ def _telling(steps: Sequence[Step]) -> Sequence[Step]:
     return [step for step in steps if not step.outcome.is_void] or steps
 
 
-def _table(result: CapacityResult) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+def _loads(result: CapacityResult, width: int) -> Iterator[RenderableType]:
+    """A row a load; where a terminal is too narrow for that, a sentence a load: no figure is ever cut off."""
     timed = "p99 job" if result.order.find is Find.JOBS else "p99 poll"
+    rows = [
+        (*_figures(_telling(steps)[-1]), _met(steps), load == result.knee.under)
+        for load, steps in _by_load(result).items()
+    ]
+    if width < _NARROW:
+        for load, nodes, offered, accepted, p99, met, is_knee in rows:
+            told = f"{load}, {nodes} nodes: {offered} offered, {accepted} accepted, {timed} {p99}, met {met}"
+            yield Text(f"{told}{_KNEE if is_knee else ''}", "bold" if is_knee else "")
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("Load", "Nodes", "Offered", "Accepted", timed, "Met"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    for load, steps in _by_load(result).items():
-        met = sum(step.outcome.is_met for step in steps)
-        sign = "◀ knee" if load == result.knee.under else ""
-        table.add_row(*_figures(_telling(steps)[-1]), f"{met} of {len(steps)}", sign, style="bold" if sign else None)
-    return table
+    for *cells, is_knee in rows:
+        table.add_row(*map(str, cells), _KNEE if is_knee else "", style="bold" if is_knee else None)
+    yield table
+
+
+def _met(steps: Sequence[Step]) -> str:
+    """How often a load was met, of the steps that tell it."""
+    told = [step.outcome.is_met for step in steps if not step.outcome.is_void]
+    voids = f"{len(steps) - len(told)} void" if len(told) < len(steps) else ""
+    return ", ".join(filter(None, [f"{sum(told)} of {len(told)}" if told else "", voids]))
 
 
 def _charts(result: CapacityResult, width: int) -> Iterator[Text]:
@@ -88,7 +106,7 @@ def _charts(result: CapacityResult, width: int) -> Iterator[Text]:
     done = [fmean([step.outcome.done or 0.0 for step in steps]) for steps in telling]
     p99s = [fmean([1e3 * (step.p99_s or 0.0) for step in steps]) for steps in telling]
     unit = "jobs/s" if result.order.find is Find.JOBS else "nodes"
-    title = "Accepted jobs/s" if result.order.find is Find.JOBS else "Nodes that ran"
+    title = "Accepted jobs/s" if result.order.find is Find.JOBS else "Nodes whose jobs are done"
     yield Text(f"{title}, by the load in {unit}", style="bold")
     yield from _chart([_between(column, [0.0, *loads], [0.0, *done]) for column in columns], "green")
     yield Text("p99 in ms, by the load", style="bold")

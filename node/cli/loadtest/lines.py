@@ -66,8 +66,9 @@ def _at(plan_s: float) -> str:
 def _line(standing: Standing, second: Second) -> str:
     phase = "paused" if standing.is_paused else standing.phase.value
     crashed = f" ({standing.states['crashed']} crashed)" if "crashed" in standing.states else ""
+    planned = f" of {duration_text(standing.duration_s)}" if standing.phase is Phase.LOAD else ""
     return (
-        f"{at_text(standing)} of {duration_text(standing.duration_s)}, {phase}:"
+        f"{at_text(standing)}{planned}, {phase}:"
         f" {standing.nodes} of {standing.planned_nodes} nodes run{crashed},"
         f" {standing.submitted} jobs submitted ({second.submitted_per_s:.0f}/s),"
         f" {standing.accepted} done ({second.accepted_per_s:.0f}/s),"

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -19,7 +18,7 @@ from node.app.event_loop import new_event_loop
 from node.app.loadtest.comparison import Compared
 from node.app.loadtest.load_test import LoadDisplay, LoadTest, told
 from node.app.loadtest.plan import LoadTestOrder, LoadTestPlan, plan_load_test
-from node.app.loadtest.shards import Shards
+from node.app.loadtest.shards import Shards, own_cores
 from node.app.telemetry import redactor_for
 from node.cli.exit_codes import ExitCode
 from node.cli.loadtest.comparison import Baselines, comparison_parts, read_runs
@@ -29,7 +28,7 @@ from node.cli.loadtest.page import PageOptions, WithPage
 from node.cli.loadtest.reports import ReportOptions
 from node.cli.loadtest.summary import summary
 from node.cli.loadtest.view import View
-from node.cli.output import OutputConsole, mask_output
+from node.cli.output import OutputConsole, open_output
 from node.loadtest.driver.outcome import LoadOutcome
 from node.loadtest.driver.policy import DriverPolicy
 from node.loadtest.driver.verdict import Verdict
@@ -87,16 +86,16 @@ def run_load_test(options: LoadTestOptions) -> ExitCode:
     document = None if options.document is None else DocumentFile.prepared(options.document)
     baselines = Baselines(read_runs(options.baselines), options.fail_on_worse)
     redactor = redactor_for(plan.secrets())
-    if isinstance(sys.stdout, TextIOWrapper):
-        # A character that the terminal's encoding does not have is no reason to lose a run.
-        sys.stdout.reconfigure(errors="replace")
-    mask_output(redactor.redact)
+    loss = open_output(redactor.redact, "the load test")
     console = OutputConsole(highlight=False)
-    for warning in plan.warnings:
+    warnings = [*map(str, plan.warnings)]
+    if options.shards is not None and (crowd := options.shards.crowd(own_cores(), with_sandbox=plan.uses_sandbox)):
+        warnings.append(f"{crowd} take turns: that may void the run")
+    for warning in warnings:
         console.print(f"Warning: {warning}", markup=False, soft_wrap=True)
     if options.check:
         console.print(Preview(plan.scenario))
-        return ExitCode.OK
+        return loss.exit_code(ExitCode.OK)
     gateway = plan.settings.gateway
     reports = options.reports.opened(ca_file=gateway.ca_file, trust_env=gateway.trust_env_proxies)
     say = partial(console.print, markup=False, soft_wrap=True)
@@ -104,7 +103,7 @@ def run_load_test(options: LoadTestOptions) -> ExitCode:
     if document is not None:
         deliveries.append(partial(document.write, redact=redactor.redact))
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(_Session(plan, redactor, console, options, deliveries, baselines).run())
+        return loss.exit_code(runner.run(_Session(plan, redactor, console, options, deliveries, baselines).run()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from node.cli.loadtest.document import DocumentFile
 from node.cli.loadtest.reports import ReportOptions
 from node.cli.loadtest.run import EXIT_CODES
 from node.cli.loadtest.summary import summary
-from node.cli.output import OutputConsole, mask_output
+from node.cli.output import OutputConsole, open_output
 from node.domain.errors import InputFault, InvalidInput
 from node.domain.secret import Secret
 from node.loadtest.plan.scenario import Shard
@@ -57,7 +58,7 @@ def shards_of(processes: int, ray: str | None, shards: int | None, *, has_gatewa
     if ray != LOCAL and not has_gateway:
         problem = "other machines do not reach a sandbox gateway that listens on this one alone"
         raise _unfit("--ray", problem, "name the gateway with --gateway, or use --ray local")
-    return Shards(shards or 2, lambda _: RayPool(ray, _PROGRAM, _LOOP))
+    return Shards(shards or 2, lambda _: RayPool(ray, _PROGRAM, _LOOP), is_local=ray == LOCAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def run_folder_shard(options: ShardOptions) -> ExitCode:
     if plan.uses_sandbox:
         raise _unfit("--gateway", "shards on machines of their own need a gateway that all of them reach", "name it")
     _check_key(options.order.api_key)
-    mask_output(redactor_for(plan.secrets()).redact)
+    loss = open_output(redactor_for(plan.secrets()).redact, "the shard")
     console = OutputConsole(highlight=False)
     say = partial(console.print, markup=False, soft_wrap=True)
     folder = ShardFolder(cwd / options.folder)
@@ -98,7 +99,7 @@ def run_folder_shard(options: ShardOptions) -> ExitCode:
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         was_stopped = runner.run(shard.run())
     say(f"The record of shard {options.index} is in {options.folder}.")
-    return ExitCode.STOPPED if was_stopped else ExitCode.OK
+    return loss.exit_code(ExitCode.STOPPED if was_stopped else ExitCode.OK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,8 @@ def merge_shards(options: MergeOptions) -> ExitCode:
     cwd = Path.cwd()
     document = None if options.document is None else DocumentFile.prepared(options.document)
     _check_key(options.api_key)
+    redactor = redactor_for([options.api_key])
+    loss = open_output(redactor.redact, "the merge")
     folder = ShardFolder(cwd / options.folder)
     if options.wait_s is not None:
         _await_shards(folder, FolderPolicy(wait_s=options.wait_s, silent_s=_SILENT_S))
@@ -136,13 +139,17 @@ def merge_shards(options: MergeOptions) -> ExitCode:
         cwd=cwd,
     )
     plan = plan_of(facts, loaded.settings, options.api_key)
-    redactor = redactor_for(plan.secrets())
-    mask_output(redactor.redact)
+    for secret in plan.secrets():
+        redactor.register(secret)
     console = OutputConsole(highlight=False)
     say = partial(console.print, markup=False, soft_wrap=True)
     gateway = plan.settings.gateway
     reports = ReportOptions(options.report).opened(ca_file=gateway.ca_file, trust_env=gateway.trust_env_proxies)
     say(f"{len(gathered.records)} of {gathered.count} shards left a record.")
+    for one in gathered.lost:
+        silent_s = time.time() - one.at
+        if silent_s < _SILENT_S and not folder.is_over(one.index):
+            say(f"Shard {one.index} was heard of {silent_s:.0f} s ago and may go on: '--wait 10m' waits for it.")
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         outcome = runner.run(FolderJudge(gathered, facts, plan, redactor, say).judge())
     outcome = replace(outcome, environment=environment())
@@ -151,7 +158,7 @@ def merge_shards(options: MergeOptions) -> ExitCode:
     if document is not None:
         document.write(outcome, redactor.redact)
     reports.deliver(outcome, redact=redactor.redact, say=say)
-    return EXIT_CODES[outcome.verdict]
+    return loss.exit_code(EXIT_CODES[outcome.verdict])
 
 
 def _await_shards(folder: ShardFolder, policy: FolderPolicy) -> None:

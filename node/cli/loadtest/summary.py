@@ -24,8 +24,10 @@ _ROWS: Final = (
     ("register", Measure.REGISTER),
     ("poll, with a job", Measure.POLL),
     ("poll, without", Measure.EMPTY_POLL),
+    ("poll, failed", Measure.FAILED_POLL),
     ("result", Measure.RESULT),
     ("submit", Measure.SUBMIT),
+    ("submit, failed", Measure.FAILED_SUBMIT),
     ("token renewed", Measure.RENEWAL),
     ("job: until claimed", Measure.CLAIM),
     ("job: claimed to accepted", Measure.WORK),
@@ -34,6 +36,12 @@ _ROWS: Final = (
 )
 
 _STYLES: Final = {State.PASSED: "green", State.FAILED: "red", State.UNKNOWN: "yellow"}
+_AUDIT_STYLES: Final = {
+    AuditVerdict.CLEAN: "green",
+    AuditVerdict.BROKEN: "red",
+    AuditVerdict.UNKNOWN: "yellow",
+    AuditVerdict.EMPTY: "yellow",
+}
 _SIGNS: Final = {State.PASSED: "✓", State.FAILED: "✗", State.UNKNOWN: "?"}
 
 _VERDICTS: Final = {
@@ -137,17 +145,18 @@ _MOST_ERRORS: Final = 8
 
 def _audit(outcome: LoadOutcome) -> Iterator[Text]:
     report = outcome.report
-    style = {AuditVerdict.CLEAN: "green", AuditVerdict.BROKEN: "red", AuditVerdict.UNKNOWN: "yellow"}[report.verdict]
-    none = [_named(finding) for finding in report.findings if finding.count == 0]
+    style = _AUDIT_STYLES[report.verdict]
+    is_empty = report.verdict is AuditVerdict.EMPTY
+    none = [_named(finding) for finding in report.findings if finding.count == 0 and (finding.judged or not is_empty)]
     unknown = [_named(finding) for finding in report.findings if finding.count is None]
-    yield Text(f"Audit: {report.verdict.value}", style=f"bold {style}")
+    yield Text(f"Audit: {report.verdict.words}", style=f"bold {style}")
     for finding in report.broken:
         yield Text(f"  {finding.count} {_named(finding)}: {finding.kind.meaning}", "red")
         if finding.examples:
             yield Text(f"    {', '.join(finding.examples[:_MOST_IDS])}")
     if none:
         yield Text(f"  none {', '.join(none)}")
-    if unknown:
+    if unknown and not is_empty:
         yield Text(f"  unknown: {', '.join(unknown)}", "yellow")
     for note in report.notes:
         yield Text(f"  {note}")

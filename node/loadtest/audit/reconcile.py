@@ -17,13 +17,23 @@ from node.loadtest.audit.views import Held, JobView, Said
 def reconcile(word: GatewayWord, settled_at: float, *, is_cut_short: bool = False) -> AuditReport:
     """Judge all jobs of ``word``'s book, when the time is ``settled_at`` (Unix seconds) and nothing is under way.
 
-    ``is_cut_short`` says that nodes had no time to fetch what may still wait for them; see `Judge`. It blocks for some 15 s a million jobs: not for an event loop that must live on.
+    See `Audit` for ``is_cut_short``. It blocks for some 15 s a million jobs: where an event loop must live on give an
+    `Audit` the jobs one by one.
     """
-    return _Audit(word, settled_at, is_cut_short=is_cut_short).report()
+    audit = Audit(word, settled_at, is_cut_short=is_cut_short)
+    for job in word.book:
+        audit.take(job)
+    return audit.report()
 
 
-class _Audit:
-    def __init__(self, word: GatewayWord, settled_at: float, *, is_cut_short: bool) -> None:
+class Audit:
+    """Judges jobs one after the other, and at last the whole.
+
+    To be made when ``word`` has all that it will have, the time is ``settled_at`` (Unix seconds) and nothing is under
+    way. ``is_cut_short`` says that nodes had no time to fetch what may still wait for them; see `Judge`.
+    """
+
+    def __init__(self, word: GatewayWord, settled_at: float, *, is_cut_short: bool = False) -> None:
         self._word = word
         self._book: Book = word.book
         self._judge = Judge(
@@ -33,22 +43,20 @@ class _Audit:
             is_whole=not word.book.lost_shards,
             is_cut_short=is_cut_short,
         )
-        self._found: dict[Kind, dict[str, None]] = {kind: {} for kind in Kind}
+        self._found: dict[Kind, dict[str, None]] = {kind: dict.fromkeys(word.found.get(kind, ())) for kind in Kind}
         self._more: Counter[Kind] = Counter()
         self._seen: Counter[str] = Counter()
         self._credits = Credits()
 
     def report(self) -> AuditReport:
-        for kind, ids in self._word.found.items():
-            self._found[kind].update(dict.fromkeys(ids))
-        for job in self._book:
-            self._take(job)
+        """What came of it; to be asked for once, when every job of the book was taken."""
         self._count_credits()
         self._count_jobs()
         findings = tuple(self._finding(kind) for kind in Kind)
-        return AuditReport(_verdict(findings), self._totals(), findings, tuple(self._notes()))
+        return AuditReport(self._verdict(findings), self._totals(), findings, tuple(self._notes()))
 
-    def _take(self, job: JobView) -> None:
+    def take(self, job: JobView) -> None:
+        """Judge a job of the book."""
         kinds = set(self._judge.kinds(job))
         for kind in kinds:
             self._found[kind][job.job] = None
@@ -173,9 +181,10 @@ class _Audit:
             notes.append(f"{unconfirmed} submissions ended without an answer: those jobs are not audited")
         return notes
 
-
-def _verdict(findings: tuple[Finding, ...]) -> AuditVerdict:
-    if any(finding.count for finding in findings):
-        return AuditVerdict.BROKEN
-    is_lost_known = next(finding for finding in findings if finding.kind is Kind.LOST).count is not None
-    return AuditVerdict.CLEAN if is_lost_known else AuditVerdict.UNKNOWN
+    def _verdict(self, findings: tuple[Finding, ...]) -> AuditVerdict:
+        if any(finding.count for finding in findings):
+            return AuditVerdict.BROKEN
+        if not (self._seen["submitted"] or self._seen["claimed"]):
+            return AuditVerdict.EMPTY
+        is_lost_known = next(finding for finding in findings if finding.kind is Kind.LOST).count is not None
+        return AuditVerdict.CLEAN if is_lost_known else AuditVerdict.UNKNOWN

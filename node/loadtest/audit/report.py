@@ -21,6 +21,13 @@ class AuditVerdict(Enum):
     """Something is."""
     UNKNOWN = "unknown"
     """Nothing was found, but whether jobs were lost could not be told."""
+    EMPTY = "empty"
+    """There was no job."""
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        return "nothing to audit" if self is AuditVerdict.EMPTY else self.value
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,9 +36,14 @@ class Ears:
         self.recorder.submitted(job, intended_at)
         self.on_taken(job)
 
-    def failed(self, reason: str, *, is_unconfirmed: bool) -> None:
+    def withheld(self, late_s: float) -> None:
+        """See `node.loadtest.driver.submitter.Submissions.withheld`: the generator was there in time, or not."""
+        self.recorder.withheld()
+        self.health.sent(late_s)
+
+    def failed(self, reason: str, intended_at: float, *, is_unconfirmed: bool) -> None:
         """See `node.loadtest.driver.submitter.Submissions.failed`."""
-        self.recorder.submit_failed(reason)
+        self.recorder.submit_failed(reason, intended_at)
         if is_unconfirmed:
             self.watch.unconfirmed()
 

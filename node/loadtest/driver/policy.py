@@ -12,7 +12,7 @@ class DriverPolicy:
     start_in_s: float = 0.5
     """From the order to run to the plan's time 0, where no other start is agreed on."""
     max_in_flight: int = 10_000
-    """Submissions without an answer yet; one more is not sent, and counts against the generator."""
+    """Submissions without an answer yet: while there are so many, what is due is dropped, which counts against the gateway."""
     submit_timeout_s: float = 30.0
     """What a submission may take."""
     overdue_s: float = 5.0

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from math import inf
 from typing import Any, Final, Protocol
 
 from node.domain.ids import JobId, NodeId
@@ -143,7 +144,10 @@ class LoadRun:
         )
         self._time = PlanTime(kit.now)
         self._stop = Signal()
+        self._stopped_at = inf
         self._abort = Signal()
+        self._looking: asyncio.Timeout | None = None
+        """The bound of a look whether all has settled, while there is one."""
 
     @property
     def phase(self) -> Phase:
@@ -189,13 +193,16 @@ class LoadRun:
 
     def stop(self) -> None:
         """End the load now, settle briefly, and come to an end."""
+        self._stopped_at = min(self._stopped_at, self._clock.monotonic())
         self._stop.set()
         self._time.end()
+        self._hurry(self._kit.policy.brief_settle_s)
 
     def abort(self) -> None:
         """End at once, without settling."""
         self.stop()
         self._abort.set()
+        self._hurry(0.0)
         if self._phase is not Phase.OVER:
             self.fleet.abort()
 
@@ -292,21 +299,37 @@ class LoadRun:
         self._enter(Phase.SETTLING)
         self._watch.is_judging = False
         clock, policy = self._clock, self._kit.policy
-        end = clock.monotonic() + self.schedule.plan.settling_s(on_sandbox=self._kit.on_sandbox)
-        was_stopped = False
+        began = clock.monotonic()
+        end = began + self.schedule.plan.settling_s(on_sandbox=self._kit.on_sandbox)
         while not self._abort.is_set:
-            if not self.is_settled and self._is_quiet() and await self._settling.is_over() and self._is_quiet():
+            left_s = end - clock.monotonic()
+            if not self.is_settled and self._is_quiet() and await self._has_settled(left_s) and self._is_quiet():
                 self.is_settled = True
                 self.on_settled()
             if self.is_settled and self.may_leave.is_set:
                 return True
-            if self._stop.is_set and not was_stopped:
-                was_stopped, end = True, min(end, clock.monotonic() + policy.brief_settle_s)
+            end = min(end, max(began, self._stopped_at) + policy.brief_settle_s)
             left_s = end - clock.monotonic()
             if left_s <= 0:
                 return self.is_settled
             await self._abort.wait(min(left_s, policy.look_s))
         return self.is_settled
+
+    async def _has_settled(self, left_s: float) -> bool:
+        """Whether all is done, as far as that is found out in the time that is left, however long a gateway takes to tell."""
+        try:
+            async with asyncio.timeout(max(0.0, left_s)) as self._looking:
+                return await self._settling.is_over()
+        except TimeoutError:
+            return False
+        finally:
+            self._looking = None
+
+    def _hurry(self, in_s: float) -> None:
+        """Look no longer than so many seconds whether all has settled."""
+        looking, now = self._looking, asyncio.get_running_loop().time() if self._looking else 0.0
+        if looking is not None and not looking.expired() and (looking.when() or now) > now + in_s:
+            looking.reschedule(now + in_s)
 
     def _is_quiet(self) -> bool:
         return not (self.submitter.in_flight or self._kit.ground.outbox.count() or self.fleet.is_busy)

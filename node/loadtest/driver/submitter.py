@@ -12,6 +12,7 @@ from node.domain.ids import JobId
 from node.domain.verdict import Ruling
 from node.loadtest.driver.plan_time import PlanTime
 from node.loadtest.driver.policy import DriverPolicy
+from node.loadtest.driver.shortage import shortage
 from node.loadtest.driver.target import Target
 from node.loadtest.plan.arrivals import Arrival
 from node.ports.transport import Request
@@ -41,7 +42,11 @@ class Submissions(Protocol):
         """The gateway has taken it."""
         ...
 
-    def failed(self, reason: str, *, is_unconfirmed: bool) -> None:
+    def withheld(self, late_s: float) -> None:
+        """Its submission could have begun, so long after it was due, but for those that the gateway has not answered."""
+        ...
+
+    def failed(self, reason: str, intended_at: float, *, is_unconfirmed: bool) -> None:
         """It has not, or nobody knows whether it has."""
         ...
 
@@ -68,9 +73,12 @@ class Submitter:
                 self._give_up(itertools.chain((arrival,), arrivals), time.now_s)
                 return
             self._told.offered()
-            if self.in_flight < self._policy.max_in_flight:
+            late_s = time.now_s - arrival.at_s
+            if self.in_flight >= self._policy.max_in_flight:
+                self._told.withheld(late_s)
+            else:
                 self.in_flight += 1
-                self._told.sent(time.now_s - arrival.at_s)
+                self._told.sent(late_s)
                 self._tasks.start(self._submit(arrival, time.due(arrival.at_s)), "submit a job", self._answered)
 
     def _give_up(self, arrivals: Iterator[Arrival], now_s: float) -> None:
@@ -90,10 +98,10 @@ class Submitter:
         try:
             reply = await self._transport.exchange(request, self._policy.submit_timeout_s)
         except asyncio.CancelledError:
-            self._told.failed("no answer before the end", is_unconfirmed=True)
+            self._told.failed("no answer before the end", intended_at, is_unconfirmed=True)
             raise
         except TransportError as error:
-            self._told.failed(_named(error), is_unconfirmed=not isinstance(error, ConnectFailed))
+            self._told.failed(_named(error), intended_at, is_unconfirmed=not isinstance(error, ConnectFailed))
             return
         judged = judge(Step.SUBMIT_JOB, reply.status, reply.headers, reply.body)
         if judged.verdict.ruling is Ruling.OK and isinstance(judged.message, JobTicket):
@@ -101,7 +109,7 @@ class Submitter:
         else:
             # A gateway that fails in the middle may have the job, and one that says yes in other words has it.
             is_unconfirmed = reply.status >= 500 or reply.status < 300
-            self._told.failed(f"HTTP {reply.status}", is_unconfirmed=is_unconfirmed)
+            self._told.failed(f"HTTP {reply.status}", intended_at, is_unconfirmed=is_unconfirmed)
 
 
 def prompt(number: int, tokens: int) -> str:
@@ -111,4 +119,4 @@ def prompt(number: int, tokens: int) -> str:
 
 
 def _named(error: TransportError) -> str:
-    return type(error).__name__
+    return shortage(error) or type(error).__name__

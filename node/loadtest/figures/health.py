@@ -5,7 +5,7 @@ A generator that falls behind measures its own queues. What it then says of the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -97,8 +97,13 @@ class Health:
         self._tried += other._tried
         self._lost += other._lost
 
-    def verdict(self, limits: HealthLimits, lateness: Histogram | None = None) -> HealthVerdict:
-        """Judge the run; ``lateness`` is how late the nodes' polls began (`Measure.LATENESS`)."""
+    def verdict(
+        self, limits: HealthLimits, lateness: Histogram | None = None, shortages: Iterable[str] = ()
+    ) -> HealthVerdict:
+        """Judge the run; ``lateness`` is how late the nodes' polls began (`Measure.LATENESS`).
+
+        ``shortages`` are sentences on what the machine ran out of, which voids the run.
+        """
         self._fold()
         busy = [sum(share > limits.cpu_share for share in shares) / len(shares) for shares in self._cpu if shares]
         found = {
@@ -113,7 +118,7 @@ class Health:
             for name, value in found.items()
             if value is not None and _breaks(name, value, getattr(limits, name))
         ]
-        reasons = [*self._lost, *reasons]
+        reasons = [*self._lost, *shortages, *reasons]
         return HealthVerdict(bool(reasons), tuple(reasons), found)
 
     def to_document(self) -> dict[str, Any]:

@@ -18,10 +18,13 @@ _NAMES: Final = re.compile(r"[^\s,;()\"']*\d[^\s,;()\"']*|\"[^\"]*\"|'[^']*'")
 
 
 def reason_class(reason: str) -> str:
-    """A reason without what differs from case to case: an HTTP status alone, or the text without names and numbers."""
+    """A reason without what differs from case to case: an HTTP status alone, or the text without names and numbers.
+
+    The address that it may begin with is left out, and so is how long was waited.
+    """
     if status := _STATUS.search(reason):
         return f"{status.group()} with an answer that is none" if status[1].startswith("2") else status.group()
-    text = _NAMES.sub("#", reason)
+    text = _NAMES.sub("#", reason).removeprefix("# ").replace(" in # s", " in time")
     return text[:_MAX_CHARS].strip() or OTHER
 
 

@@ -112,6 +112,10 @@ class Recorder:
         """So many jobs were due to be submitted."""
         self._counted[Count.OFFERED] += jobs
 
+    def withheld(self) -> None:
+        """A job that was due is not submitted: too many others have no answer yet."""
+        self._count(Count.DROPPED)
+
     def submitted(self, job: JobId, intended_at: float) -> None:
         """The gateway has just taken a job whose submission the plan meant for that time."""
         self._taken += 1
@@ -125,9 +129,10 @@ class Recorder:
         else:
             _remember(self._submitted, job, intended_at, MAX_OPEN)
 
-    def submit_failed(self, reason: str) -> None:
-        """A submission did not succeed."""
+    def submit_failed(self, reason: str, intended_at: float) -> None:
+        """A submission that the plan meant for that time has just failed."""
         self._count(Count.SUBMIT_FAILED)
+        self._tallies[Measure.FAILED_SUBMIT].record(self._now() - intended_at)
         self.figures.errors.count("submit", reason)
 
     def crashed(self, nodes: Collection[NodeId]) -> None:
@@ -195,7 +200,7 @@ class Recorder:
             self._filled += self._tallies[Measure.EMPTY_POLL].record_corrected(took_s, self._cycle_s)
 
     def _on_poll_failed(self, event: ev.PollFailed) -> None:
-        self._late.pop(event.node, None)
+        self._tallies[Measure.FAILED_POLL].record(event.took_s + self._late.pop(event.node, 0.0))
         self._count(Count.POLL_FAILED)
         self.figures.errors.count("poll", event.reason)
 

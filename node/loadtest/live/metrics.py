@@ -51,4 +51,8 @@ def _standing(standing: Standing) -> Iterator[Metric]:
     yield gauge(
         "event_loop_lag_seconds", "The worst delay of the generator's event loop in the last second.", standing.lag_s
     )
-    yield gauge("cpu_cores", "Processor time that the generator used in the last second, in cores.", standing.cpu)
+    yield gauge(
+        "cpu_cores",
+        "Processor time that the generator's busiest process used in the last second, in cores.",
+        standing.cpu,
+    )

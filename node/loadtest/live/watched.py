@@ -40,7 +40,7 @@ class Standing:
     lag_s: float
     """The worst delay of the event loop in the last second."""
     cpu: float
-    """CPU time of this process in the last second, in cores."""
+    """CPU time of the busiest process in the last second, in cores."""
 
 
 class WatchedRun(Protocol):
@@ -66,7 +66,8 @@ class WatchedRun(Protocol):
         """What was measured up to the last second, with faults, pauses and their ends as marks of its series.
 
         Gauges of the series, beside ``nodes.<life>``: ``nodes.planned``, ``in_flight``, ``queued``, ``working``,
-        ``outbox`` and ``cpu`` (in cores), with the meanings that `Standing` gives them; ``lag`` (in seconds) is a maximum.
+        ``outbox`` and ``cpu`` (in cores, of all processes), with the meanings that `Standing` gives them; ``lag`` (in
+        seconds) is a maximum.
         """
         ...
 

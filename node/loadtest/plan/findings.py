@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from node.domain.errors import InputFault
@@ -18,14 +19,22 @@ class Finding(NamedTuple):
 
 
 def placed(
-    findings: Iterable[Finding], raw: Mapping[str, Any], label: str, lines: Mapping[KeyPath, int]
+    findings: Iterable[Finding],
+    raw: Mapping[str, Any],
+    label: str,
+    lines: Mapping[KeyPath, int],
+    elsewhere: Mapping[KeyPath, str] = MappingProxyType({}),
 ) -> list[InputFault]:
-    """The findings as faults of the file ``label``, whose tables are ``raw``, in the order of its lines."""
+    """The findings as faults of the file ``label``, whose tables are ``raw``, in the order of its lines.
+
+    What stands ``elsewhere`` is a fault of the place that is given there.
+    """
     faults = []
     for finding in findings:
         path = _as_written(finding.path, raw)
-        place = path_text(path) or None
-        faults.append(InputFault(label, finding.problem, finding.remedy, line_of(path, lines), place))
+        other = next((place for start, place in elsewhere.items() if path[: len(start)] == start), None)
+        line = line_of(path, lines) if other is None else None
+        faults.append(InputFault(other or label, finding.problem, finding.remedy, line, path_text(path) or None))
     return sorted(faults, key=lambda fault: fault.line or 0)
 
 

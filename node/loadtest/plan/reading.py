@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from node.domain.errors import InputFault, InvalidInput
-from node.domain.toml_lines import KeyPath, key_lines
+from node.domain.toml_lines import key_lines
 from node.loadtest.plan.doubts import doubts, doubts_elsewhere
 from node.loadtest.plan.explain import explained
-from node.loadtest.plan.findings import placed
+from node.loadtest.plan.findings import Finding, placed
 from node.loadtest.plan.jobs import ReplayStream
 from node.loadtest.plan.mistakes import mistakes, trace_mistakes
 from node.loadtest.plan.model import Plan
+from node.loadtest.plan.overrides import PLACE, Override, overridden
 from node.loadtest.plan.scenario import Scenario
 from node.loadtest.plan.trace import TraceJob, read_trace
 
 _POSITION: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
 
-def read_scenario(path: Path, label: str | None = None) -> Scenario:
+def read_scenario(path: Path, label: str | None = None, overrides: tuple[Override, ...] = ()) -> Scenario:
     """The plan in a file, and the traces that it names; their paths are relative to the file's folder.
 
+    ``overrides`` take the place of what the file says.
     ``label`` is the file's name for people, without it the path. Reading blocks: it is for the time before the event
     loop runs.
 
@@ -38,7 +41,7 @@ def read_scenario(path: Path, label: str | None = None) -> Scenario:
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise InvalidInput([_unreadable(label, error)]) from error
-    return scenario_of(text, label, lambda file: read_trace(path.parent / file, str(file)))
+    return scenario_of(text, label, lambda file: read_trace(path.parent / file, str(file)), overrides)
 
 
 def scenario_of(
@@ -47,6 +50,7 @@ def scenario_of(
     trace: Callable[[Path], tuple[tuple[TraceJob, ...], tuple[InputFault, ...]]] = lambda file: read_trace(
         file, str(file)
     ),
+    overrides: tuple[Override, ...] = (),
 ) -> Scenario:
     """The same of a plan that was read already; ``trace`` reads the jobs to replay.
 
@@ -57,23 +61,26 @@ def scenario_of(
         raw = tomllib.loads(text)
     except ValueError as error:
         raise InvalidInput([_no_toml(label, str(error))]) from error
-    lines = key_lines(text)
-    plan = _plan(raw, label, lines)
-    faults = placed(mistakes(plan), raw, label, lines)
+    raw = overridden(raw, overrides)
+    place = partial(
+        placed, raw=raw, label=label, lines=key_lines(text), elsewhere={one.path: PLACE for one in overrides}
+    )
+    plan = _plan(raw, place)
+    faults = place(mistakes(plan))
     traces: dict[Path, tuple[TraceJob, ...]] = {}
     for stream in plan.jobs.arrivals:
         if isinstance(stream, ReplayStream) and stream.file not in traces:
             traces[stream.file], unread = trace(stream.file)
             faults += unread
-    faults += placed(trace_mistakes(plan, traces), raw, label, lines)
+    faults += place(trace_mistakes(plan, traces))
     if faults:
         raise InvalidInput(faults)
-    warnings = placed(doubts(Scenario(plan, traces)), raw, label, lines)
-    elsewhere = placed(doubts_elsewhere(plan), raw, label, lines)
+    warnings = place(doubts(Scenario(plan, traces)))
+    elsewhere = place(doubts_elsewhere(plan))
     return Scenario(plan, traces, tuple(warnings), tuple(elsewhere))
 
 
-def _plan(raw: Mapping[str, Any], label: str, lines: Mapping[KeyPath, int]) -> Plan:
+def _plan(raw: Mapping[str, Any], place: Callable[[Iterable[Finding]], list[InputFault]]) -> Plan:
     try:
         return Plan.model_validate(raw)
     except ValidationError as error:
@@ -83,8 +90,7 @@ def _plan(raw: Mapping[str, Any], label: str, lines: Mapping[KeyPath, int]) -> P
             for detail in error.errors(include_url=False)
             if not (detail["type"] == "too_short" and detail["input"])
         ]
-    findings = [explained(detail, raw, Plan) for detail in details]
-    raise InvalidInput(placed(findings, raw, label, lines))
+    raise InvalidInput(place(explained(detail, raw, Plan) for detail in details))
 
 
 def _no_toml(label: str, said: str) -> InputFault:

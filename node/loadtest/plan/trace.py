@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, ClassVar, Final, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
+from pydantic_core import from_json
 
 from node.domain.errors import InputFault
+from node.domain.toml_lines import path_text
+from node.loadtest.plan.explain import explained
+from node.loadtest.plan.vocabulary import Table
 
 _MOST_FAULTS: Final = 20
 _EXAMPLE: Final = 'write a line as {"at_s": 0.25, "model": "llama3.1:latest", "max_output": 64}'
@@ -22,8 +27,8 @@ class TraceJob(NamedTuple):
     prompt_tokens: int | None = None
 
 
-class _Line(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+class _Line(Table):
+    full_names: ClassVar[frozenset[str]] = frozenset({"at_s"})
 
     at_s: Annotated[float, Field(ge=0)]
     model: Annotated[str, Field(min_length=1)]
@@ -49,17 +54,25 @@ def read_trace(path: Path, label: str) -> tuple[tuple[TraceJob, ...], tuple[Inpu
         try:
             read = _Line.model_validate_json(line)
         except ValidationError as error:
-            faults.append(_fault(label, number, error))
-            if len(faults) == _MOST_FAULTS:
+            faults += _faults(label, number, line, error)
+            if len(faults) >= _MOST_FAULTS:
                 break
         else:
             jobs.append(TraceJob(read.at_s, read.model, read.max_output, read.prompt_tokens))
     if not jobs and not faults:
         faults.append(InputFault(label, "the trace holds no job", _EXAMPLE))
-    return tuple(sorted(jobs, key=lambda job: job.at_s)), tuple(faults)
+    return tuple(sorted(jobs, key=lambda job: job.at_s)), tuple(faults[:_MOST_FAULTS])
 
 
-def _fault(label: str, number: int, error: ValidationError) -> InputFault:
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    column = ".".join(map(str, first["loc"])) or None
-    return InputFault(label, first["msg"], _EXAMPLE, number, column)
+def _faults(label: str, number: int, line: bytes, error: ValidationError) -> Iterator[InputFault]:
+    """All that is wrong with a line."""
+    details = error.errors(include_url=False)
+    is_object = details[0]["type"] not in {"json_invalid", "model_type"}
+    for detail in details:
+        if not is_object:
+            yield InputFault(label, "this is no JSON object", _EXAMPLE, number)
+        elif detail["type"] == "missing":
+            yield InputFault(label, f"{detail['loc'][-1]} is missing", _EXAMPLE, number, str(detail["loc"][-1]))
+        else:
+            found = explained(detail, from_json(line), _Line)
+            yield InputFault(label, found.problem, found.remedy, number, path_text(found.path))

@@ -189,6 +189,7 @@ def _failures(series: Series) -> TimeChart | None:
         ("jobs", Count.FAILED),
         ("results refused", Count.BURIED),
         ("attempts repeated", Count.RETRIED),
+        ("submissions dropped", Count.DROPPED),
     )
     rows = [(name, series.rates(count), colour) for colour, (name, count) in enumerate(named, start=1)]
     return _linear("Failures a second over time", [Curve(name, row, colour) for name, row, colour in rows if any(row)])

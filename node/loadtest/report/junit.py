@@ -13,7 +13,7 @@ from typing import Final
 from xml.etree import ElementTree as ET
 
 from node.loadtest.audit.kinds import Kind
-from node.loadtest.audit.report import Finding
+from node.loadtest.audit.report import AuditVerdict, Finding
 from node.loadtest.driver.outcome import LoadOutcome
 from node.loadtest.driver.verdict import Verdict
 from node.loadtest.report.markup import plain
@@ -81,7 +81,8 @@ def _kind(finding: Finding, outcome: LoadOutcome) -> _Case:
     if finding.count is None:
         return _Case(name, "skipped", f"unknown: {why_unknown(finding, outcome)}")
     if not finding.count:
-        return _Case(name)
+        is_empty = outcome.report.verdict is AuditVerdict.EMPTY and not finding.judged
+        return _Case(name, "skipped", outcome.report.verdict.words) if is_empty else _Case(name)
     if outcome.verdict is Verdict.STOPPED and finding.kind is Kind.STUCK:
         return _Case(name, "skipped", f"{finding.count} were open when the run was stopped, which accuses nobody")
     left = finding.count - _MOST_IDS

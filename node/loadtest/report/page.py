@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
+from node.loadtest.audit.report import AuditVerdict
 from node.loadtest.driver.outcome import LoadOutcome
 from node.loadtest.driver.verdict import Verdict
 from node.loadtest.figures.figures import Measure
@@ -162,13 +163,9 @@ def _percentiles(outcome: LoadOutcome) -> Iterator[Markup]:
 def _audit(outcome: LoadOutcome) -> Markup:
     report, jobs = outcome.report, outcome.report.jobs
     found = f": {found_text(report.broken)}" if report.broken else ""
-    words = tag(
-        "p",
-        "Every job was followed from its submission to its credit. The books are ",
-        audit_words(outcome),
-        found,
-        ".",
-    )
+    followed = "Every job was followed from its submission to its credit. The books are "
+    followed = "No job was taken by the gateway: " if report.verdict is AuditVerdict.EMPTY else followed
+    words = tag("p", followed, audit_words(outcome), found, ".")
     told = {
         "submitted": jobs.submitted,
         "claimed": jobs.claimed,

@@ -10,14 +10,14 @@ CSS: Final = """
   --page: #f6f7f9; --card: #fff; --ink: #17202b; --dim: #5b6675; --rule: #dde2e9; --grid: #e6eaf0; --hover: #17202b12;
   --judged: #2563eb14; --good: #157f3c; --bad: #c0261c; --doubt: #9a6200;
   --good-back: #e7f6ec; --bad-back: #fdeceb; --doubt-back: #fdf3dc;
-  --c1: #2563eb; --c2: #d9660a; --c3: #0b8f80; --c4: #8b3fd1; --c5: #d22f27; --c6: #94a1b3; --c7: #46505e;
+  --c1: #2563eb; --c2: #d9660a; --c3: #0b8f80; --c4: #8b3fd1; --c5: #d22f27; --c6: #94a1b3; --c7: #46505e; --c8: #b0306f;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #0f141a; --card: #171e27; --ink: #e6ebf1; --dim: #9aa7b6; --rule: #2b3542; --grid: #242d38; --hover: #ffffff14;
     --judged: #6ea2ff21; --good: #5fd38a; --bad: #ff8177; --doubt: #f0bd58;
     --good-back: #12301f; --bad-back: #3a1816; --doubt-back: #35290f;
-    --c1: #6ea2ff; --c2: #ff9d4d; --c3: #3fcdbb; --c4: #c58bff; --c5: #ff7b72; --c6: #647286; --c7: #c3ccd7;
+    --c1: #6ea2ff; --c2: #ff9d4d; --c3: #3fcdbb; --c4: #c58bff; --c5: #ff7b72; --c6: #647286; --c7: #c3ccd7; --c8: #ff8ac0;
   }
 }
 * { box-sizing: border-box; }
@@ -89,7 +89,7 @@ tr.group th { color: var(--dim); font-size: .82rem; font-weight: 500; padding-to
 .fill { fill: currentColor; opacity: .4; stroke: none; }
 polygon.fill.c6 { opacity: .3; }
 .c1 { color: var(--c1); } .c2 { color: var(--c2); } .c3 { color: var(--c3); } .c4 { color: var(--c4); }
-.c5 { color: var(--c5); } .c6 { color: var(--c6); } .c7 { color: var(--c7); }
+.c5 { color: var(--c5); } .c6 { color: var(--c6); } .c7 { color: var(--c7); } .c8 { color: var(--c8); }
 .moment line { stroke: var(--bad); stroke-width: 1.2; stroke-dasharray: 3 3; }
 .moment text { fill: var(--bad); font-size: 10.5px; font-weight: 600; text-anchor: middle; }
 .moment.end line { stroke: var(--c6); }
@@ -123,7 +123,7 @@ footer { color: var(--dim); font-size: .84rem; margin-top: 18px; }
   :root {
     --page: #fff; --card: #fff; --ink: #000; --dim: #444; --rule: #bbb; --grid: #ddd; --judged: #2563eb14;
     --good: #157f3c; --bad: #c0261c; --doubt: #9a6200; --good-back: #fff; --bad-back: #fff; --doubt-back: #fff;
-    --c1: #2563eb; --c2: #d9660a; --c3: #0b8f80; --c4: #8b3fd1; --c5: #d22f27; --c6: #94a1b3; --c7: #46505e;
+    --c1: #2563eb; --c2: #d9660a; --c3: #0b8f80; --c4: #8b3fd1; --c5: #d22f27; --c6: #94a1b3; --c7: #46505e; --c8: #b0306f;
   }
   body { font-size: 11pt; print-color-adjust: exact; }
   main { max-width: none; padding: 0; }

@@ -22,8 +22,10 @@ STEP_NAMES: Final[Mapping[Measure, str]] = {
     Measure.REGISTER: "register",
     Measure.POLL: "poll that brought a job",
     Measure.EMPTY_POLL: "poll that brought none",
+    Measure.FAILED_POLL: "poll that failed",
     Measure.RESULT: "result",
     Measure.SUBMIT: "submit",
+    Measure.FAILED_SUBMIT: "submit that failed",
     Measure.RENEWAL: "token renewed",
 }
 """What is timed of each step."""
@@ -137,9 +139,9 @@ def _finding(finding: Finding, outcome: LoadOutcome) -> Markup:
 
 def audit_words(outcome: LoadOutcome) -> Markup:
     """What the audit comes to, as a coloured word."""
-    colour = {AuditVerdict.CLEAN: "good", AuditVerdict.BROKEN: "bad", AuditVerdict.UNKNOWN: "doubt"}
+    colour = {AuditVerdict.CLEAN: "good", AuditVerdict.BROKEN: "bad"}
     verdict = outcome.report.verdict
-    return tag("b", verdict.value, class_=colour[verdict])
+    return tag("b", verdict.words, class_=colour.get(verdict, "doubt"))
 
 
 def requests_table(outcome: LoadOutcome) -> Markup:

@@ -102,6 +102,8 @@ def _audited(outcome: LoadOutcome) -> str:
             return "The audit found nothing wrong, but could not tell whether jobs were lost."
         case AuditVerdict.BROKEN:
             return f"The audit found {found_text(outcome.report.broken)}, which accuses nobody."
+        case AuditVerdict.EMPTY:
+            return f"No job was taken by the gateway: {outcome.report.verdict.words}."
         case _:
             assert_never(outcome.report.verdict)
 

@@ -25,6 +25,9 @@ from node.loadtest.shards.record import from_document
 
 VERSION: Final = 1
 
+JOBS_AFTER: Final = "jobs_after"
+"""In a shard's record: how many jobs the gateway had been given when it ended, or null. Whoever merges comes too late."""
+
 
 D = TypeVar("D", bound=BaseModel)
 
@@ -144,13 +147,19 @@ class ShardFolder:
         records: dict[int, ShardRecord] = {}
         lost: list[LostShard] = []
         defects: list[str] = []
+        counts: list[Any] = []
         for index in range(facts.count):
+            document = _json(self._file(index, "record.json")) or {}
             try:
-                records[index], found = from_document(_json(self._file(index, "record.json")) or {})
-                defects += found
+                records[index], found = from_document(document)
             except ValueError as error:
                 lost.append(self._lost(index, str(error)))
-        return Gathered(facts.count, records, lost, tuple(defects)), facts
+                continue
+            defects += found
+            counts.append(document.get(JOBS_AFTER))
+        told = [count for count in counts if isinstance(count, int)]
+        jobs_after = max(told) if told and len(told) == len(counts) else None
+        return Gathered(facts.count, records, lost, tuple(defects), jobs_after), facts
 
     def missing(self, count: int) -> list[int]:
         """The shards that are not ready yet."""

@@ -41,12 +41,16 @@ class LostShard:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """All that came back from ``count`` shards; ``defects`` are those of this program that showed in them."""
+    """All that came back from ``count`` shards; ``defects`` are those of this program that showed in them.
+
+    ``jobs_after`` is how many jobs the gateway had been given when the last of them ended; None where one did not tell.
+    """
 
     count: int
     records: Mapping[int, ShardRecord]
     lost: Sequence[LostShard]
     defects: tuple[str, ...] = ()
+    jobs_after: int | None = None
 
 
 def merged(gathered: Gathered, started_at: float) -> ShardRecord:

@@ -27,6 +27,8 @@ MEASURES: Final = {
     "lateness": Measure.LATENESS,
     "result": Measure.RESULT,
     "submit": Measure.SUBMIT,
+    "failed_poll": Measure.FAILED_POLL,
+    "failed_submit": Measure.FAILED_SUBMIT,
     "queued": Measure.CLAIM,
     "served": Measure.WORK,
     "job": Measure.JOB,
@@ -41,10 +43,11 @@ STEPS: Final = ("register", "poll", "result", "submit")
 TOTALS: Final = tuple(field.name for field in fields(JobTotals))
 """How far jobs came, as the audit tells it."""
 
-COUNTS: Final = (*TOTALS, *(kind.label for kind in Kind), "unknown")
+COUNTS: Final = (*TOTALS, *(kind.label for kind in Kind), "dropped", "unknown")
 """What is counted, each written with ``jobs.`` before it, in the plural too.
 
-These are `TOTALS`, the audit's findings, and the jobs of which it cannot tell what became.
+These are `TOTALS`, the audit's findings, the jobs that were due and not submitted since too many others had no answer,
+and those of which the audit cannot tell what became.
 """
 
 RATES: Final = ("offered", "submitted_rate", "claimed_rate", "accepted_rate", "poll_rate")

@@ -23,8 +23,10 @@ from node.cli.loadtest.capacity import StepLines, exit_code
 from node.cli.loadtest.knee import knee_parts
 from node.domain.errors import ConnectFailed, InvalidInput
 from node.loadtest.audit.kinds import Kind
+from node.loadtest.driver.judged import Stretch
 from node.loadtest.driver.outcome import LoadOutcome
 from node.loadtest.driver.verdict import Verdict
+from node.loadtest.figures.figures import Figures
 from node.loadtest.figures.health import HealthVerdict
 from node.loadtest.live.watched import WatchedRun
 from node.loadtest.plan.model import Plan
@@ -188,6 +190,36 @@ def test_nodes_are_found_with_their_part_of_the_jobs() -> None:
     assert "Knee: 37 nodes is met, 38 nodes is not." in printed(result)
     most = searched(told, order, most_nodes=25)
     assert (most.knee.under, most.limit) == (25.0, "highest")
+
+
+def test_a_void_step_counts_neither_way_and_a_narrow_terminal_cuts_nothing_off() -> None:
+    tried: list[float] = []
+
+    def answer(step: Plan) -> LoadOutcome:
+        tried.append(rate_of(step))
+        return told(step, met=rate_of(step) <= 100, verdict=Verdict.VOID if len(tried) == 1 else None)
+
+    result = searched(answer)
+    assert tried[:2] == [tried[0]] * 2
+    assert "1 of 1, 1 void" in printed(result)
+    narrow = printed(result, width=40)
+    assert "…" not in narrow
+    assert "met 1 of 1, 1 void" in " ".join(narrow.split())
+
+
+def test_the_search_for_nodes_goes_by_what_is_done_too() -> None:
+    def answer(step: Plan) -> LoadOutcome:
+        figures = Figures()
+        figures.series.gauge("nodes.running", 0.0, height_of(step).nodes)
+        outcome = told(step, done=min(rate_of(step), 40.0))
+        return replace(outcome, figures=figures, stretch=Stretch(0, 1, "a second"))
+
+    result = searched(answer, CapacityOrder(Find.NODES))
+    # 95 % done is enough: 42 nodes bring 42 jobs a second.
+    assert (result.knee.under, result.knee.over) == (42.0, 43.0)
+    # A failure that is explained so is not made again.
+    failed = [step.load.nodes for step in result.steps if not step.outcome.is_met]
+    assert len(failed) == len(set(failed))
 
 
 def test_a_queue_that_grows_is_no_success_whatever_the_thresholds_say() -> None:

@@ -7,6 +7,7 @@ import functools
 import itertools
 import json
 import random
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,7 +106,9 @@ def test_of_twenty_comparisons_at_most_one_is_called_different_and_a_slowdown_al
     assert slow == [Answer.WORSE] * 5
 
 
-def test_the_command_tells_and_fails_only_when_asked_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_tells_and_fails_only_when_asked_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = written(tmp_path / "a.json", measured(1))
     slow = written(tmp_path / "slow.json", measured(3, 1.3))
     document = tmp_path / "c.json"
@@ -113,6 +116,12 @@ def test_the_command_tells_and_fails_only_when_asked_to(tmp_path: Path, capsys: 
     printed = capsys.readouterr().out
     assert "mean.empty_poll" in printed
     assert "Comparison: worse than the baseline" in printed
+    assert len([line for line in printed.splitlines() if line.startswith("mean.empty_poll")]) == 1
+    monkeypatch.setenv("COLUMNS", "40")
+    assert run_comparison([one], slow, None, fail_on_worse=False) is ExitCode.OK
+    narrow = capsys.readouterr().out
+    assert "…" not in narrow
+    assert re.search(r"mean\.empty_poll: \S+, was \S+, \+\d+\.\d% ±\s\d+\.\d%: worse", " ".join(narrow.split()))
     found = json.loads(document.read_text())
     assert found["answer"] == "worse"
     assert {metric["answer"] for metric in found["metrics"]} >= {"worse", "same"}

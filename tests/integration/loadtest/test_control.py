@@ -10,6 +10,7 @@ import pytest
 from node.app.loadtest.control import LoadControl
 from node.app.loadtest.plan import LoadTestOrder, plan_load_test
 from node.domain.errors import BrokenReply, ConnectFailed
+from node.domain.ids import JobId
 from node.domain.secret import Secret
 from node.loadtest.audit.book import Book
 from node.loadtest.audit.gateway_word import GatewayWord
@@ -60,24 +61,36 @@ def word() -> GatewayWord:
 
 async def test_all_pages_are_read_and_what_was_before_the_run_is_left_out() -> None:
     sandbox, said = Sandbox(page([row("a"), row("old", 1.0)], 5), page([], 9), page([row("b", None)])), word()
-    assert await control(sandbox).testify(said, since=8.0, submitted_before=3)
+    assert await control(sandbox).testify(said, since=8.0, until=20.0)
     assert said.rows == 2
-    assert said.job_count is not None
-    assert said.job_count.gain == 4
     assert [request.url.partition("after=")[2] for request in sandbox.asked[:3]] == [
         f"{after}&limit=2000" for after in (0, 5, 9)
     ]
     assert ("x-control-token", "token") in sandbox.asked[0].headers
 
 
+async def test_what_came_when_all_was_over_is_left_out_unless_it_is_known() -> None:
+    rows = page([row("a"), row("probe", 9.5), row("handed out to others", None), row("known", 9.5)])
+    said = word()
+    said.book.submitted(JobId("known"), "model", 9.5, 9.5)
+    assert await control(Sandbox(rows)).testify(said, since=8.0, until=9.4)
+    assert said.rows == said.credited == len(said.book) == 2
+
+
 async def test_a_lease_that_lapsed_a_moment_early_is_no_finding() -> None:
     said = word()
-    await control(Sandbox(page([row("a")]))).testify(said, since=0.0, submitted_before=0)
+    await control(Sandbox(page([row("a")]))).testify(said, since=0.0, until=20.0)
     assert said.found == {}
 
 
 async def test_a_ledger_that_has_forgotten_rows_is_not_whole() -> None:
-    assert not await control(Sandbox(page([row("a")], dropped=2))).testify(word(), 0.0, 0)
+    assert not await control(Sandbox(page([row("a")], dropped=2))).testify(word(), 0.0, 20.0)
+
+
+async def test_jobs_that_were_there_before_are_not_read_and_may_be_forgotten() -> None:
+    sandbox = Sandbox(page([row("a")], dropped=2))
+    assert await control(sandbox).testify(word(), 0.0, 20.0, jobs_before=2)
+    assert "after=2&" in sandbox.asked[0].url
 
 
 @pytest.mark.parametrize(
@@ -95,7 +108,7 @@ async def test_what_is_no_ledger_is_told(sandbox: Sandbox, error: type[Exception
     if sandbox.status == 401:
         sandbox.pages.append(b"{}")
     with pytest.raises(error):
-        await control(sandbox).testify(word(), 0.0, 0)
+        await control(sandbox).testify(word(), 0.0, 20.0)
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ async def test_polls_that_a_stall_kept_from_being_made_are_counted() -> None:
 
 
 @in_virtual_time
-async def test_too_many_in_flight_is_the_generators_fault() -> None:
+async def test_a_gateway_that_leaves_too_many_without_an_answer_has_failed() -> None:
     async with world(plan_text(), policy=DriverPolicy(max_in_flight=5)) as it:
         loop = asyncio.get_running_loop()
         loop.call_later(4.5, it.door.shut)
@@ -60,8 +60,71 @@ async def test_too_many_in_flight_is_the_generators_fault() -> None:
         outcome = await it.outcome()
     assert outcome.figures.counts[Count.OFFERED] == 100
     assert outcome.report.jobs.submitted == pytest.approx(55, abs=3)
+    assert outcome.health.reasons == ()
+    assert outcome.verdict is Verdict.FAILED
+    (dropped,) = [one for one in outcome.outcomes if str(one.threshold) == "jobs.dropped == 0"]
+    assert (dropped.state.value, dropped.left) == ("failed", 100 - outcome.report.jobs.submitted)
+
+
+@in_virtual_time
+async def test_a_generator_that_falls_behind_is_void_however_many_are_in_flight() -> None:
+    async with world(plan_text(), policy=DriverPolicy(max_in_flight=5)) as it:
+        loop = cast("VirtualLoop", asyncio.get_running_loop())
+        loop.call_later(4.5, it.door.shut)
+        loop.call_later(9.5, it.door.open)
+
+        async def starve() -> None:
+            while True:
+                await asyncio.sleep(0.1)
+                loop.advance(0.15)
+
+        starving = asyncio.create_task(starve())
+        outcome = await it.outcome()
+        starving.cancel()
+        await asyncio.wait([starving])
+    assert outcome.figures.counts[Count.DROPPED] > 0
     assert outcome.verdict is Verdict.VOID
-    assert "of the submissions that were due were tried" in outcome.health.reasons[0]
+
+
+class _FailingSlowly:
+    """Stands before a gateway, and takes two seconds to refuse whatever it is asked for at these paths."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] not in {Step.SUBMIT_JOB.route.path, Step.POLL.route.path}:
+            await self._app(scope, receive, send)
+            return
+        await asyncio.sleep(2)
+        await send({"type": "http.response.start", "status": 503, "headers": []})
+        await send({"type": "http.response.body", "body": b"busy"})
+
+
+@in_virtual_time
+async def test_a_gateway_that_fails_slowly_is_not_quick() -> None:
+    limits = '["p50.failed_submit < 1s", "max.failed_poll < 1s", "p99.submit < 1s"]'
+    async with world(plan_text(thresholds=limits), has_control=False, around_app=_FailingSlowly) as it:
+        outcome = await it.outcome()
+    submits, polls = (outcome.histograms[of] for of in (Measure.FAILED_SUBMIT, Measure.FAILED_POLL))
+    assert submits.count == 100
+    assert submits.percentiles_s(50)[0] == pytest.approx(2.0, abs=0.1)
+    assert polls.percentiles_s(50)[0] == pytest.approx(2.0, abs=0.1)
+    assert polls.count == outcome.figures.counts[Count.POLL_FAILED]
+    assert [one.state.value for one in outcome.outcomes[:3]] == ["failed", "failed", "unknown"]
+
+
+@in_virtual_time
+async def test_a_backlog_at_the_end_of_the_load_is_judged() -> None:
+    """One node for ten jobs a second: what waits at the end is what waits longest."""
+    text = plan_text(thresholds='["p99.job < 12s"]', cycle="50ms").replace("to = 10", "to = 1")
+    text = text.replace('warm_up = "0s"', 'warm_up = "2s"').replace('settle = "20s"', 'settle = "90s"')
+    async with world(text) as it:
+        outcome = await it.outcome()
+    job = outcome.histograms[Measure.JOB]
+    assert job.count == pytest.approx(90, abs=10)
+    assert job.max_s == pytest.approx(40, rel=0.1)
+    assert outcome.verdict is Verdict.FAILED
 
 
 @in_virtual_time
@@ -146,6 +209,44 @@ def test_a_gateway_that_falls_silent_at_the_end_is_not_waited_for_long(has_contr
         assert outcome.values["jobs.unknown"] == 100
         assert outcome.notes
         assert outcome.verdict is Verdict.FAILED
+
+    check()
+
+
+class _MuteOnResults:
+    """Stands before a gateway, hands out no job, and answers no question about results."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"].startswith("/get_result"):
+            await asyncio.sleep(7200)
+        if scope["path"] == Step.POLL.route.path:
+            await send({"type": "http.response.start", "status": 503, "headers": []})
+            await send({"type": "http.response.body", "body": b"busy"})
+            return
+        await self._app(scope, receive, send)
+
+
+@pytest.mark.parametrize(
+    ("order", "after_s", "least_s", "most_s"),
+    [(None, 0, 20, 21), ("stop", 15, 7, 9), ("abort", 15, 2, 4)],
+    ids=["time", "stop", "abort"],
+)
+def test_a_gateway_that_tells_no_results_does_not_prolong_the_time_to_settle(
+    order: str | None, after_s: float, least_s: float, most_s: float
+) -> None:
+    """The load is over after 12.5 s, and 20 s are to settle; two or three more nodes leave in."""
+
+    @in_virtual_time
+    async def check() -> None:
+        async with world(plan_text(), has_control=False, around_app=_MuteOnResults) as it:
+            if order is not None:
+                asyncio.get_running_loop().call_later(after_s, getattr(it.run, order))
+            record = await it.run.run()
+        assert least_s <= record.times.settled_at - record.times.load_ended_at <= most_s
+        assert not record.is_settled
 
     check()
 

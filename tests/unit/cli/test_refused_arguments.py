@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
+from node.cli.main import app
 from node.cli.options import assignment
 from node.cli.simulation import SimulationOptions, run_simulation
 from node.cli.submission import Question, run_submission
@@ -49,3 +51,18 @@ def test_an_assignment_that_is_none_is_told_without_its_value(text: str, told: s
         assignment(text)
     assert caught.value.message == f"{told} not of the form section.key=value"
     assert assignment("openai.api_key=sk") == "openai.api_key=sk"
+
+
+@pytest.mark.parametrize(("command", "meant"), [("runn", "run"), ("capactiy", "capacity"), ("merg", "merge")])
+def test_a_misspelt_command_of_load_tests_is_not_taken_for_a_plan(command: str, meant: str) -> None:
+    told = CliRunner().invoke(app, ["loadtest", command, "plan.toml"], env={"NO_COLOR": "1", "COLUMNS": "80"})
+    assert told.exit_code == 2
+    assert f"No such command or plan: {command}. Did you mean {meant}?" in told.output
+
+
+def test_a_plan_may_have_nearly_the_name_of_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").write_text("name = 1")
+    for plan in ("runs", "run.toml"):
+        told = CliRunner().invoke(app, ["loadtest", plan])
+        assert (told.exit_code, "No such command" in told.output) == (3, False)

@@ -151,6 +151,21 @@ def test_lists_are_separated_by_commas(load_here: Load) -> None:
     assert settings.stored.files == (Path("one.csv"), Path("two.csv"))
 
 
+@pytest.mark.parametrize(
+    "given", ['["https://a.example", "http://b.example"]', ' [ "https://a.example","http://b.example" ]']
+)
+def test_a_list_may_be_json(load_here: Load, given: str) -> None:
+    as_flag = load_here(flags={"gateway.owned": given}).settings
+    as_variable = load_here(environ={"LLM_NODE_GATEWAY__OWNED": given}).settings
+    assert as_flag.gateway.owned == as_variable.gateway.owned == ("https://a.example", "http://b.example")
+
+
+@pytest.mark.parametrize("given", ['["https://a.example"', "[1]"])
+def test_a_list_that_is_none_is_refused(load_here: Load, given: str) -> None:
+    with pytest.raises(InvalidInput, match=r"gateway\.owned"):
+        load_here(flags={"gateway.owned": given})
+
+
 def test_an_empty_variable_counts_as_none(load_here: Load) -> None:
     loaded = load_here(
         toml='[gateway]\nurl = "http://file"\n',

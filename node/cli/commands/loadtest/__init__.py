@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -18,7 +19,17 @@ class _PlanFirst(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         own = {*self.commands, *ctx.help_option_names}
+        if args and (meant := self._meant(args[0])) is not None:
+            ctx.fail(f"No such command or plan: {args[0]}. Did you mean {meant}?")
         return super().parse_args(ctx, args if not args or args[0] in own else ["run", *args])
+
+    def _meant(self, text: str) -> str | None:
+        """The command that is nearly this, where it is no plan."""
+        import difflib
+
+        if text in self.commands or text.startswith("-") or Path(text).suffix or Path(text).exists():
+            return None
+        return next(iter(difflib.get_close_matches(text, self.commands, 1)), None)
 
 
 app = typer.Typer(

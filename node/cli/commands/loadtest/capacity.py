@@ -11,8 +11,10 @@ from node.cli.commands.loadtest.options import (
     ApiKeyOption,
     ExclusiveOption,
     GatewayOption,
+    PlanSetOption,
     RosterOption,
     SandboxFaultOption,
+    refuse_plan_keys,
 )
 from node.cli.failing import failures_told
 from node.cli.options import ConfigOption, ProfileOption, SetOption, StateDirOption, duration, flags
@@ -77,12 +79,23 @@ def capacity(
         typer.Option("--to", metavar="LOAD", parser=rate, help="The highest load.", rich_help_panel=_SEARCH),
     ] = None,
     step_time: Annotated[
-        float, typer.Option(metavar="TIME", parser=duration, help="What is judged of a step.", rich_help_panel=_SEARCH)
+        float,
+        typer.Option(
+            metavar="TIME",
+            parser=duration,
+            help="What is judged of a step. Default: 20s.",
+            show_default=False,
+            rich_help_panel=_SEARCH,
+        ),
     ] = 20.0,
     precision: Annotated[
         float,
         typer.Option(
-            metavar="SHARE", parser=share, help="How near met and not met are to be.", rich_help_panel=_SEARCH
+            metavar="SHARE",
+            parser=share,
+            help="How near met and not met are to be. Default: 2%.",
+            show_default=False,
+            rich_help_panel=_SEARCH,
         ),
     ] = 0.02,
     document: Annotated[
@@ -93,6 +106,7 @@ def capacity(
     roster: RosterOption = None,
     api_key: ApiKeyOption = "",
     exclusive: ExclusiveOption = False,
+    plan_set: PlanSetOption = None,
     sandbox_rate: Annotated[
         float | None,
         typer.Option(
@@ -110,8 +124,9 @@ def capacity(
 ) -> None:
     """Search the highest load that meets a plan's thresholds: one steady load after the other, on the same gateway.
 
-    Ctrl+C ends the search and tells what is known. Exit codes: 0 found, 12 not even the lowest load is met,
-    13 there the audit found something, 14 there it was void, 15 stopped.
+    Ctrl+C ends the search and tells what is known.
+
+    Exit codes: 0 found; at the lowest load 12 not met, 13 the audit found something, 14 void; 15 stopped.
     """
     from math import inf
 
@@ -122,8 +137,9 @@ def capacity(
 
     if step_time < _LEAST_STEP_S:
         raise typer.BadParameter(f"less than {_LEAST_STEP_S:g}s tell nothing", param_hint="--step-time")
+    refuse_plan_keys(assignments)
     given: dict[str, object] = {"gateway.url": gateway, "state_dir": state_dir}
-    order = LoadTestOrder(plan, roster, Secret(api_key), tuple(sandbox_faults or ()), exclusive)
+    order = LoadTestOrder(plan, roster, Secret(api_key), tuple(sandbox_faults or ()), exclusive, tuple(plan_set or ()))
     search = CapacityOrder(Find(find), lowest, inf if highest is None else highest, step_time, precision)
     with failures_told():
         raise typer.Exit(

@@ -12,8 +12,10 @@ from node.cli.commands.loadtest.options import (
     ApiKeyOption,
     ExclusiveOption,
     GatewayOption,
+    PlanSetOption,
     RosterOption,
     SandboxFaultOption,
+    refuse_plan_keys,
 )
 from node.cli.failing import failures_told
 from node.cli.options import ConfigOption, ProfileOption, SetOption, StateDirOption, flags
@@ -30,6 +32,7 @@ def run(
     roster: RosterOption = None,
     api_key: ApiKeyOption = "",
     exclusive: ExclusiveOption = False,
+    plan_set: PlanSetOption = None,
     document: Annotated[
         Path | None,
         typer.Option("--json", metavar="FILE", help="Write everything measured as JSON.", rich_help_panel=_RUN),
@@ -131,8 +134,9 @@ def run(
     from node.cli.loadtest.shards import shards_of
     from node.domain.secret import Secret
 
+    refuse_plan_keys(assignments)
     given: dict[str, object] = {"gateway.url": gateway, "state_dir": state_dir}
-    order = LoadTestOrder(plan, roster, Secret(api_key), tuple(sandbox_faults or ()), exclusive)
+    order = LoadTestOrder(plan, roster, Secret(api_key), tuple(sandbox_faults or ()), exclusive, tuple(plan_set or ()))
     if fail_on_worse and not baselines:
         raise typer.BadParameter("there is nothing to be worse than: add --compare", param_hint="--fail-on-worse")
     if not ui and (ui_port is not None or autostart):

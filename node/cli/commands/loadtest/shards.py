@@ -73,7 +73,8 @@ def shard(
         typer.Option(
             parser=duration,
             metavar="DURATION",
-            help="How long the others are waited for before the begin.",
+            help="How long the others are waited for before the begin. Default: 10m.",
+            show_default=False,
             rich_help_panel=_TOGETHER,
         ),
     ] = 600.0,
@@ -82,11 +83,17 @@ def shard(
         typer.Option(
             parser=duration,
             metavar="DURATION",
-            help="From the last one's being ready to the begin; longer than the folder takes to show it everywhere.",
+            help="From the last one's being ready to the begin: more than the folder takes to show it to all. Default: 5s.",
+            show_default=False,
             rich_help_panel=_TOGETHER,
         ),
     ] = 5.0,
-    gateway: Annotated[str | None, typer.Option(metavar="URL", help="The gateway; needed.")] = None,
+    gateway: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="The gateway, which all shards reach. It must be named, here or in the settings."
+        ),
+    ] = None,
     roster: RosterOption = None,
     api_key: ApiKeyOption = "",
     exclusive: ExclusiveOption = False,
@@ -98,6 +105,7 @@ def shard(
     """Carry out one of several parts of a plan, at the same time as the others, each on a machine of its own.
 
     What it measured is left in the folder; 'loadtest merge' judges all parts as one run. SIGTERM ends the load early.
+
     Exit codes: 0 its part is there, 15 so it is, but cut short.
     """
     from node.app.loadtest.plan import LoadTestOrder
@@ -146,8 +154,9 @@ def merge(
 ) -> None:
     """Judge what the shards of a run have left in a folder, as one run: their figures and books are put together.
 
-    A shard whose record is missing counts as lost, its nodes as crashed, and the run as void. The gateway is asked
-    what became of the jobs. Exit codes are those of 'loadtest run'.
+    A shard whose record is missing counts as lost, its nodes as crashed, and the run as void.
+
+    The gateway is asked what became of the jobs. Exit codes are those of 'loadtest run'.
     """
     from node.cli.loadtest.shards import MergeOptions, merge_shards
     from node.domain.secret import Secret

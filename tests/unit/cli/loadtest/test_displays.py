@@ -47,9 +47,9 @@ async def test_a_line_comes_every_fifth_second_for_each_fault_and_at_the_end_of_
     await lines.begin(run)
     run.loaded(12)
     run.mark(12, "kill [10%]")
-    run.tick(is_paused=True)
-    run.tick(phase=Phase.SETTLING, is_paused=False)
-    run.tick()
+    run.become(is_paused=True)
+    run.become(phase=Phase.SETTLING, is_paused=False)
+    run.become()
     lines.leave()
     lines.say("At the end.")
     assert text_of(made).splitlines() == [
@@ -58,7 +58,7 @@ async def test_a_line_comes_every_fifth_second_for_each_fault_and_at_the_end_of_
         "10s of 1m, load: 1180 of 1200 nodes run (20 crashed), 100 jobs submitted (10/s), 80 done (8/s), 3 queued, 480 working",
         "12s: kill [10%]",
         "12s: the load is over; jobs that are open are awaited",
-        "12s of 1m, settling: 1180 of 1200 nodes run (20 crashed), 120 jobs submitted (0/s), 96 done (0/s), 3 queued, 480 working",
+        "12s, settling: 1180 of 1200 nodes run (20 crashed), 120 jobs submitted (0/s), 96 done (0/s), 3 queued, 480 working",
         "At the end.",
     ]
 
@@ -68,7 +68,7 @@ async def test_nothing_is_drawn_for_whom_no_terminal_reads() -> None:
     lines = Lines(made, seconds())
     await lines.begin(run)
     run.loaded(20)
-    run.tick(phase=Phase.OVER)
+    run.become(phase=Phase.OVER)
     assert "\x1b" not in text_of(made)
 
 
@@ -82,10 +82,10 @@ async def test_the_screen_is_drawn_below_what_is_said_and_goes() -> None:
     view.say("between")
     assert "1,180 of 1,200" in text_of(made)
     view.leave()
-    assert not run.is_heard
+    assert not run.watchers
     left = text_of(made)
     view.leave()
-    run.tick()
+    run.become()
     assert text_of(made) == left
     view.say("after")
     assert text_of(made).endswith("after\n")
@@ -101,7 +101,7 @@ async def test_a_screen_of_another_size_is_drawn_anew() -> None:
     run.loaded(2)
     before = len(text_of(made))
     made.width = 50
-    run.tick()
+    run.become()
     drawn = text_of(made)[before:]
     assert "\x1b[2J" in drawn
     last = drawn.rpartition("\x1b[2J")[2]

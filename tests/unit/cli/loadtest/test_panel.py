@@ -46,7 +46,7 @@ def line_of(lines: list[str], begin: str) -> str:
 def test_it_shows_all_that_matters() -> None:
     run, pace = loaded()
     run.mark(18.5, "kill 10%")
-    run.tick()
+    run.become()
     run.figures.errors.count("poll", "HTTP 503 from the gateway")
     lines = shown(run, pace)
     text = "\n".join(lines)
@@ -69,7 +69,7 @@ def test_it_fits_its_terminal(width: int, height: int) -> None:
     for number in range(50):
         run.mark(number, f"a fault with quite a long description, number {number}")
     run.figures.errors.count("poll", "x" * 300)
-    run.tick(outbox=7)
+    run.become(outbox=7)
     lines = shown(run, pace, width, height)
     assert len(lines) <= max(0, height - 2)
     assert all(len(line) <= width for line in lines)
@@ -94,7 +94,7 @@ def test_before_anything_has_happened_it_says_so() -> None:
 )
 def test_it_names_the_phase(phase: Phase, words: str, hint: str) -> None:
     run, pace = loaded()
-    run.tick(phase=phase)
+    run.become(phase=phase)
     lines = shown(run, pace)
     assert lines[1] == words
     assert lines[0].endswith(hint)
@@ -102,7 +102,7 @@ def test_it_names_the_phase(phase: Phase, words: str, hint: str) -> None:
 
 def test_a_pause_is_told() -> None:
     run, pace = loaded()
-    run.tick(is_paused=True)
+    run.become(is_paused=True)
     assert shown(run, pace)[1].startswith("paused ")
 
 
@@ -110,7 +110,7 @@ def test_names_are_no_markup() -> None:
     run = Shown("[bold red]x[/]")
     run.mark(0.0, "[link=http://evil]kill[/link]")
     pace = followed(run)
-    run.tick(phase=Phase.LOAD, elapsed_s=1.0, states={"[blink]": 1})
+    run.become(phase=Phase.LOAD, elapsed_s=1.0, states={"[blink]": 1})
     text = "\n".join(shown(run, pace))
     assert "[bold red]x[/]" in text
     assert "[link=http://evil]kill[/link]" in text
@@ -119,7 +119,7 @@ def test_names_are_no_markup() -> None:
 
 def test_what_is_too_much_for_the_generator_is_red() -> None:
     run, pace = loaded()
-    run.tick(lag_s=0.2, cpu=0.99)
+    run.become(lag_s=0.2, cpu=0.99)
     console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system="standard")
     with console.capture() as captured:
         console.print(Group(*panel(run, pace, 80, 24)))

@@ -11,7 +11,7 @@ from rich.console import Console
 from node.cli.loadtest.summary import summary
 from node.loadtest.driver.outcome import LoadOutcome
 from node.loadtest.figures.figures import Figures
-from tests.unit.loadtest.report.outcomes import broken
+from tests.unit.loadtest.report.outcomes import broken, failing, idle
 
 
 def told(outcome: LoadOutcome, width: int) -> str:
@@ -35,3 +35,16 @@ def test_failures_of_other_steps_are_told_as_such() -> None:
     figures.errors.count("points", "HTTP 500")
     text = told(replace(broken(), figures=figures), 80)
     assert "Failed: none of register, poll, result, submit\n  1 × points: HTTP 500" in text
+
+
+def test_failures_have_their_own_times() -> None:
+    text = told(failing(), 120)
+    assert "submit, failed" in text
+    assert "poll, failed" not in text
+
+
+def test_where_there_was_no_job_there_is_nothing_to_audit() -> None:
+    text = told(idle(), 120)
+    assert "Audit: nothing to audit\n" in text
+    assert "none lost" not in text
+    assert "clean" not in text

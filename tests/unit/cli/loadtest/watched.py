@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-
 from node.loadtest.driver.run import Phase
-from node.loadtest.driver.verdict import Verdict
 from node.loadtest.figures.buckets import COARSE
-from node.loadtest.figures.figures import Figures, Measure
-from node.loadtest.figures.series import Mark
+from node.loadtest.figures.figures import Measure
 from node.loadtest.figures.slices import Slice
-from node.loadtest.live.watched import Standing
-from node.loadtest.plan.model import Plan
 from node.loadtest.plan.reading import scenario_of
-from node.loadtest.thresholds.threshold import Outcome
+from tests.support.watched_run import PlayedRun
 
 PLAN = """
 name = "{name}"
@@ -35,68 +28,11 @@ AT = 1_700_000_000.0
 """When the plan began, in Unix seconds."""
 
 
-class Shown:
-    """Implements `WatchedRun`; `tick` lets a second pass."""
+class Shown(PlayedRun):
+    """A run with something to show."""
 
     def __init__(self, name: str = "trial") -> None:
-        self.plan: Plan = scenario_of(PLAN.format(name=name), "plan.toml").plan
-        self.gateway = "http://127.0.0.1:4000"
-        self.figures = Figures()
-        self.verdict: Verdict | None = None
-        self.outcomes: Sequence[Outcome] = ()
-        self.orders: list[str] = []
-        self._hearers: list[Callable[[], object]] = []
-        self.standing = Standing(
-            phase=Phase.WAITING,
-            is_paused=False,
-            elapsed_s=-0.5,
-            duration_s=60.0,
-            nodes=0,
-            planned_nodes=0,
-            states={},
-            offered=0,
-            submitted=0,
-            accepted=0,
-            queued=0,
-            working=0,
-            in_flight=0,
-            outbox=0,
-            lag_s=0.0,
-            cpu=0.0,
-        )
-
-    def on_tick(self, hear: Callable[[], object]) -> Callable[[], None]:
-        self._hearers.append(hear)
-
-        def end() -> None:
-            if hear in self._hearers:
-                self._hearers.remove(hear)
-
-        return end
-
-    @property
-    def is_heard(self) -> bool:
-        return bool(self._hearers)
-
-    def start(self) -> None:
-        self.orders.append("start")
-
-    def pause(self) -> None:
-        self.orders.append("pause")
-
-    def resume(self) -> None:
-        self.orders.append("resume")
-
-    def stop(self) -> None:
-        self.orders.append("stop")
-
-    def stand(self, **changes: object) -> None:
-        self.standing = replace(self.standing, **changes)  # type: ignore[arg-type]
-
-    def tick(self, **changes: object) -> None:
-        self.stand(**changes)
-        for hear in list(self._hearers):
-            hear()
+        super().__init__(scenario_of(PLAN.format(name=name), "plan.toml").plan, "http://127.0.0.1:4000", AT)
 
     def measured(self, at_s: float, measure: Measure, *seconds: float) -> None:
         """These latencies in that second of the plan."""
@@ -106,15 +42,12 @@ class Shown:
             counts[index] = counts.get(index, 0) + 1
         self.figures.series.latencies(measure, AT + at_s, Slice(counts))
 
-    def mark(self, at_s: float, text: str) -> None:
-        self.figures.series.mark(Mark(AT + at_s, text))
-
     def loaded(self, seconds: int = 20) -> Shown:
         """Run for some seconds, with something to show everywhere."""
         for at_s in range(seconds):
             for measure in (Measure.POLL, Measure.RESULT, Measure.JOB):
                 self.measured(at_s, measure, *[0.002 + 0.001 * at_s] * 99, 1.5)
-            self.tick(
+            self.become(
                 phase=Phase.LOAD,
                 elapsed_s=at_s + 1.0,
                 nodes=1180,

@@ -169,9 +169,11 @@ def test_a_lost_process_leaves_its_share_unknown_and_its_nodes_crashed() -> None
     assert "1 of the generator's processes were lost" in report.notes[0]
 
 
-def test_nothing_at_all_is_clean() -> None:
+def test_where_there_was_no_job_there_is_nothing_to_audit() -> None:
     report = reconcile(GatewayWord(Book(), POLICY), 0.0)
-    assert report.verdict is AuditVerdict.CLEAN
+    assert report.verdict is AuditVerdict.EMPTY
+    assert report.verdict.words == "nothing to audit"
+    assert AuditVerdict.CLEAN.words == "clean"
     assert report.jobs.submitted == 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Iterator
 
 import pytest
@@ -45,6 +46,8 @@ class Told:
         self.lags: list[float] = []
         self.jobs: list[tuple[JobId, str, float]] = []
         self.failures: list[tuple[str, bool]] = []
+        self.failed_jobs: list[float] = []
+        self.withheld_lags: list[float] = []
 
     def offered(self) -> None:
         self.due += 1
@@ -55,12 +58,22 @@ class Told:
     def taken(self, job: JobId, model: str, intended_at: float) -> None:
         self.jobs.append((job, model, intended_at))
 
-    def failed(self, reason: str, *, is_unconfirmed: bool) -> None:
+    def withheld(self, late_s: float) -> None:
+        self.withheld_lags.append(late_s)
+
+    def failed(self, reason: str, intended_at: float, *, is_unconfirmed: bool) -> None:
         self.failures.append((reason, is_unconfirmed))
+        self.failed_jobs.append(intended_at)
 
 
 def arrivals(*times: float) -> Iterator[Arrival]:
     return (Arrival(at_s, number, "m", 3, 16) for number, at_s in enumerate(times))
+
+
+def without_files() -> ConnectFailed:
+    error = ConnectFailed("gateway:80: too many")
+    error.__cause__ = OSError(errno.EMFILE, "?")
+    return error
 
 
 def ok(body: bytes = b'{"job_id": "j1"}', status: int = 200) -> Reply:
@@ -117,6 +130,7 @@ async def test_a_stream_that_is_behind_says_how_late_it_is() -> None:
     ("answer", "failure"),
     [
         (ConnectFailed("nobody"), ("ConnectFailed", False)),
+        (without_files(), ("Too many open files", False)),
         (TimedOut("too late"), ("TimedOut", True)),
         (BrokenReply("cut"), ("BrokenReply", True)),
         (ok(b"{}", 429), ("HTTP 429", False)),
@@ -131,6 +145,7 @@ def test_a_failure_tells_whether_the_gateway_may_have_the_job(
     async def check() -> None:
         told = await submit(Scripted(answer), 0.5)
         assert told.failures == [failure]
+        assert told.failed_jobs == [1000.5]
         assert told.jobs == []
 
     check()
@@ -142,6 +157,7 @@ async def test_what_is_too_many_in_flight_is_not_sent() -> None:
     told = await submit(transport, 1, 2, 3, 15, policy=DriverPolicy(max_in_flight=2))
     assert [at for at, _ in transport.asked] == [1, 2, 15]
     assert (told.due, len(told.lags)) == (4, 3)
+    assert told.withheld_lags == pytest.approx([0.0], abs=1e-6)
 
 
 @in_virtual_time
@@ -169,3 +185,4 @@ async def test_a_submission_cut_off_may_have_reached_the_gateway() -> None:
     await asyncio.sleep(1)
     await tasks.cancel()
     assert told.failures == [("no answer before the end", True)]
+    assert told.failed_jobs == [1001.0]

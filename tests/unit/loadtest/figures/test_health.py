@@ -103,6 +103,11 @@ def test_a_lost_part_voids_whatever_it_is_merged_into() -> None:
     assert whole.verdict(LIMITS).reasons == ("shard 1 was lost",)
 
 
+def test_what_the_machine_ran_out_of_voids_the_run() -> None:
+    verdict = healthy().verdict(LIMITS, shortages=["no more ports"])
+    assert (verdict.is_void, verdict.reasons) == (True, ("no more ports",))
+
+
 def test_nothing_noted_voids_nothing() -> None:
     verdict = Health().verdict(LIMITS, Histogram())
     assert not verdict.is_void

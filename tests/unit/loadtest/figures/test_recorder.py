@@ -76,6 +76,7 @@ def test_a_failed_poll_leaves_its_lateness_behind() -> None:
     stage.at(1, ev.PollStarted(N, 3.0), ev.PollFailed(N, 1.0, "HTTP 503: busy", 1.0))
     stage.at(2, ev.PollEnded(N, 0.125, None))
     assert stage.took_s(Measure.EMPTY_POLL) == (about(0.125), 1)
+    assert stage.took_s(Measure.FAILED_POLL) == (about(4.0), 1)
     assert stage.figures().errors.most_common() == [("poll: HTTP 503", 1)]
 
 
@@ -84,7 +85,8 @@ def test_the_phases_of_a_job_that_is_redelivered() -> None:
     stage.now = T0 + 1
     stage.recorder.offered(2)
     stage.recorder.submitted(J, T0)
-    stage.recorder.submit_failed("HTTP 500")
+    stage.recorder.submit_failed("HTTP 500", T0 + 0.75)
+    stage.recorder.withheld()
     stage.at(2, ev.JobClaimed(KEY, "m"))
     stage.at(3, ev.JobEnded(KEY, "e", "m", 1.0, 3))
     stage.now = T0 + 4
@@ -96,6 +98,7 @@ def test_the_phases_of_a_job_that_is_redelivered() -> None:
     stage.at(14, ev.ResultAccepted(KEY, 12.0, 2, already=True), ev.ResultBuried(KEY, "refused"))
     stage.at(15, ev.ResultLost(KEY, "no disk"), ev.JobSkipped(KEY, "known"))
     assert stage.took_s(Measure.SUBMIT) == (about(1), 1)
+    assert stage.took_s(Measure.FAILED_SUBMIT) == (about(0.25), 1)
     assert stage.took_s(Measure.CLAIM) == (about(2), 1)
     assert stage.took_s(Measure.REDELIVERY) == (about(6), 1)
     assert stage.took_s(Measure.RESULT) == (about(2), 1)
@@ -103,7 +106,7 @@ def test_the_phases_of_a_job_that_is_redelivered() -> None:
     assert stage.took_s(Measure.WORK) == (about(12), 2)
     counts = stage.figures().counts
     expected = {
-        Count.OFFERED: 2, Count.SUBMITTED: 1, Count.SUBMIT_FAILED: 1, Count.CLAIMED: 2, Count.EXECUTED: 2,
+        Count.OFFERED: 2, Count.SUBMITTED: 1, Count.SUBMIT_FAILED: 1, Count.DROPPED: 1, Count.CLAIMED: 2, Count.EXECUTED: 2,
         Count.FAILED: 1, Count.ACCEPTED: 1, Count.ALREADY: 1, Count.BURIED: 1, Count.UNKEPT: 1, Count.SKIPPED: 1,
         Count.CRASHED: 1,
     }  # fmt: skip
@@ -202,7 +205,8 @@ def test_figures_merge_and_travel() -> None:
     [
         ("HTTP 200: no job_id in it", "HTTP 200 with an answer that is none"),
         ("HTTP 503: try again in 3 s", "HTTP 503"),
-        ("127.0.0.1:8080: the connection was closed", "# the connection was closed"),
+        ("127.0.0.1:8080: the connection was closed", "the connection was closed"),
+        ("127.0.0.1:8080: no whole reply in 10 s", "no whole reply in time"),
         ("job 'x' of \"y\" failed", "job # of # failed"),
         ("", "other"),
         ("12", "#"),

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from node.loadtest.driver.run import Phase
-from node.loadtest.driver.verdict import Verdict
-from node.loadtest.figures.figures import Count, Figures, Measure
+from node.loadtest.figures.figures import Count, Measure
 from node.loadtest.figures.histogram import Tally
-from node.loadtest.figures.series import Mark
 from node.loadtest.figures.slices import Slice
-from node.loadtest.live.watched import Standing
 from node.loadtest.plan.model import Plan
 from node.loadtest.plan.reading import scenario_of
-from node.loadtest.thresholds.threshold import Outcome
+from tests.support.watched_run import PlayedRun
 
 BEGUN_AT = 1_790_000_000
 """Unix time of the known run's beginning."""
@@ -49,69 +44,12 @@ def plan_of(name: str = "known run") -> Plan:
     return scenario_of(PLAN.format(name=quoted), "plan.toml").plan
 
 
-class KnownRun:
-    """A `node.loadtest.live.watched.WatchedRun`; ``orders`` are what it was told."""
+class KnownRun(PlayedRun):
+    """A run whose seconds are told one by one; it stands at ``now``, Unix seconds."""
 
     def __init__(self, plan: Plan | None = None, gateway: str = "http://127.0.0.1:8000") -> None:
-        self.plan = plan or plan_of()
-        self.gateway = gateway
-        self.figures = Figures()
-        self.verdict: Verdict | None = None
-        self.outcomes: Sequence[Outcome] = ()
-        self.orders: list[str] = []
-        self.standing = Standing(
-            phase=Phase.WAITING,
-            is_paused=False,
-            elapsed_s=-0.5,
-            duration_s=self.plan.duration_s,
-            nodes=0,
-            planned_nodes=0,
-            states={},
-            offered=0,
-            submitted=0,
-            accepted=0,
-            queued=0,
-            working=0,
-            in_flight=0,
-            outbox=0,
-            lag_s=0.0,
-            cpu=0.0,
-        )
+        super().__init__(plan or plan_of(), gateway, BEGUN_AT)
         self.now = float(BEGUN_AT)
-        self._ears: list[Callable[[], object]] = []
-
-    def on_tick(self, hear: Callable[[], object]) -> Callable[[], None]:
-        self._ears.append(hear)
-        return lambda: self._ears.remove(hear)
-
-    @property
-    def watchers(self) -> int:
-        return len(self._ears)
-
-    def start(self) -> None:
-        self.orders.append("start")
-        self.become(phase=Phase.LOAD)
-
-    def pause(self) -> None:
-        self.orders.append("pause")
-        self.become(is_paused=True)
-
-    def resume(self) -> None:
-        self.orders.append("resume")
-        self.become(is_paused=False)
-
-    def stop(self) -> None:
-        self.orders.append("stop")
-        self.become(phase=Phase.SETTLING, is_paused=False)
-
-    def become(self, **changes: object) -> None:
-        """Stand otherwise, and tell who listens."""
-        self.standing = replace(self.standing, **changes)  # type: ignore[arg-type]
-        self.tell()
-
-    def tell(self) -> None:
-        for hear in list(self._ears):
-            hear()
 
     def second(self, at_s: int, latencies_s: dict[Measure, list[float]], **changes: object) -> None:
         """A second of the run, which ends at ``at_s``: twenty jobs are offered, nineteen accepted."""
@@ -144,9 +82,6 @@ class KnownRun:
             "cpu": 0.25,
         }
         self.become(**(told | changes))
-
-    def mark(self, at_s: float, text: str) -> None:
-        self.figures.series.mark(Mark(BEGUN_AT + at_s, text))
 
 
 def under_load(run: KnownRun, seconds: int = 30) -> KnownRun:

@@ -262,6 +262,21 @@ def test_a_trace_is_found_beside_its_plan(tmp_path: Path) -> None:
     assert places[:3] == [("trace.jsonl", 1, "at_s"), ("trace.jsonl", 2, None), ("trace.jsonl", 3, "colour")]
     assert len(places) == 20
 
+    trace.write_text('{"at_s": -2, "modell": "x", "colour": 1, "max_output": 1.5}\n[1]\n{"model": ""}\n')
+    with pytest.raises(InvalidInput) as caught:
+        read_scenario(tmp_path / "plan.toml")
+    assert [str(fault).partition(" — ")[0] for fault in caught.value.faults] == [
+        "trace.jsonl:1 [at_s]: -2 is out of bounds",
+        "trace.jsonl:1 [model]: model is missing",
+        "trace.jsonl:1 [max_output]: 1.5 does not fit here",
+        "trace.jsonl:1 [modell]: modell is no key here",
+        "trace.jsonl:1 [colour]: colour is no key here",
+        "trace.jsonl:2: this is no JSON object",
+        "trace.jsonl:3 [at_s]: at_s is missing",
+        "trace.jsonl:3 [model]: '' does not fit here",
+    ]
+    assert "did you mean model?" in str(caught.value)
+
     trace.write_text("")
     with pytest.raises(InvalidInput, match="holds no job"):
         read_scenario(tmp_path / "plan.toml")

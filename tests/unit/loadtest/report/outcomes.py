@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from dataclasses import replace
 
+import pytest
+
 from node.loadtest.audit.kinds import Kind
 from node.loadtest.audit.report import AuditVerdict
 from node.loadtest.driver.judged import Stretch
@@ -123,6 +125,35 @@ def empty() -> LoadOutcome:
     )
 
 
+@functools.cache
+def idle() -> LoadOutcome:
+    """A run of nodes without any job."""
+    found: list[LoadOutcome] = []
+
+    async def run() -> None:
+        async with world(plan_text(duration="5s", arrivals="", thresholds="[]")) as it:
+            found.append(await it.outcome())
+
+    in_virtual_time(run)()
+    return found[0]
+
+
+@functools.cache
+def failing() -> LoadOutcome:
+    """A run whose gateway takes one job at a time, and refuses all others."""
+    found: list[LoadOutcome] = []
+
+    async def run() -> None:
+        text = (
+            plan_text(thresholds="[]").replace("[sandbox]", "[sandbox]\nmax_pending = 1").replace("to = 10", "to = 1")
+        )
+        async with world(text) as it:
+            found.append(await it.outcome())
+
+    in_virtual_time(run)()
+    return found[0]
+
+
 def compared() -> LoadOutcome:
     """A run that was compared with another."""
     comparison = {
@@ -146,3 +177,11 @@ def compared() -> LoadOutcome:
 def _metric(metric: str, answer: str, **figures: float | bool) -> dict[str, object]:
     nothing = dict.fromkeys(("baseline", "candidate", "change", "low", "high"))
     return {"metric": metric, "answer": answer, **nothing, "is_sharp": False, **figures}
+
+
+every = pytest.mark.parametrize(
+    "make",
+    [passed, broken, outcome_of, void, stopped, untold, empty, hostile, compared, idle],
+    ids=lambda make: make.__name__,
+)
+"""For tests that hold for whatever a run came to."""

@@ -16,13 +16,9 @@ from node.loadtest.report.schema import report_schema
 from node.observability.redaction import Redactor
 from tests.unit.loadtest.report.outcomes import (
     broken,
-    compared,
-    empty,
+    every,
     hostile,
-    outcome_of,
     passed,
-    stopped,
-    untold,
     void,
 )
 
@@ -95,7 +91,7 @@ def test_nothing_is_taken_for_a_secret_that_is_none() -> None:
     assert all(Redactor().redact(text) == text for _, text in report_files(replace(void(), environment=environment())))
 
 
-@pytest.mark.parametrize("make", [passed, broken, outcome_of, void, stopped, untold, empty, hostile, compared])
+@every
 def test_every_document_is_of_the_schema(make: object) -> None:
     assert callable(make)
     files = dict(report_files(make()))

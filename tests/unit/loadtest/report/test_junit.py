@@ -6,16 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from xml.etree import ElementTree as ET
 
-import pytest
-
 from node.loadtest.audit.kinds import Kind
 from node.loadtest.driver.outcome import LoadOutcome
 from node.loadtest.report.junit import junit_xml
 from tests.unit.loadtest.report.outcomes import (
     broken,
-    compared,
-    empty,
-    hostile,
+    every,
+    idle,
     outcome_of,
     passed,
     stopped,
@@ -34,7 +31,7 @@ def results(outcome: LoadOutcome) -> dict[str, str]:
     return {case.attrib["name"]: next((child.tag for child in case), "") for case in read(outcome).iter("testcase")}
 
 
-@pytest.mark.parametrize("make", [passed, broken, outcome_of, void, stopped, untold, empty, hostile, compared])
+@every
 def test_its_shape_is_what_readers_expect(make: Callable[[], LoadOutcome]) -> None:
     root = read(make())
     assert root.tag == "testsuites"
@@ -58,6 +55,11 @@ def test_its_shape_is_what_readers_expect(make: Callable[[], LoadOutcome]) -> No
 
 def test_all_is_well() -> None:
     assert set(results(passed()).values()) == {""}
+
+
+def test_where_there_was_no_job_no_kind_of_the_audit_has_passed() -> None:
+    found = results(idle())
+    assert {name for name, result in found.items() if result != "skipped"} == {"intrusion", "kept up"}
 
 
 def test_a_planted_bug_is_a_failure_that_names_its_jobs() -> None:

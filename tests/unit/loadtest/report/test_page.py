@@ -8,26 +8,23 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 
-import pytest
-
 from node.loadtest.audit.kinds import Kind
 from node.loadtest.driver.outcome import LoadOutcome
 from node.loadtest.report.page import page
 from tests.unit.loadtest.report.outcomes import (
     broken,
     compared,
-    empty,
+    every,
+    failing,
     hostile,
+    idle,
     outcome_of,
     passed,
-    stopped,
     untold,
     void,
 )
 
 VOID = {"meta", "br", "hr", "col"}
-MAKERS = [passed, broken, outcome_of, void, stopped, untold, empty, hostile, compared]
-every = pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
 
 
 class Checker(HTMLParser):
@@ -146,6 +143,18 @@ def test_figures_of_latencies_are_those_of_the_histograms() -> None:
     assert re.search(r"claimed to accepted 100 50\d ms 50\d ms", text)
     assert "poll that brought a job 100" in text
     assert "crash to redelivered" not in text
+
+
+def test_failures_have_their_own_times() -> None:
+    text = words(failing())
+    assert re.search(r"submit that failed \d\d \d", text)
+    assert "poll that failed" not in text
+
+
+def test_where_there_was_no_job_there_is_nothing_to_audit() -> None:
+    text = words(idle())
+    assert "No job was taken by the gateway: nothing to audit ." in text.replace("audit.", "audit .")
+    assert "The books are" not in text
 
 
 def test_a_comparison_is_shown_metric_by_metric() -> None:

@@ -17,7 +17,7 @@ from node.loadtest.report.wording import (
     verdict_sentence,
     why_unknown,
 )
-from tests.unit.loadtest.report.outcomes import broken, outcome_of, passed, stopped, untold, void
+from tests.unit.loadtest.report.outcomes import broken, idle, outcome_of, passed, stopped, untold, void
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,7 @@ def test_other_figures() -> None:
     ("make", "words"),
     [
         (passed, "all 2 thresholds are met. The audit of 100 jobs found nothing wrong."),
+        (idle, "the plan sets no thresholds. No job was taken by the gateway: nothing to audit."),
         (broken, "found something wrong: "),
         (broken, " lost, "),
         (broken, " double credited, and 3 of 5 thresholds are not met."),

@@ -14,7 +14,7 @@ import pytest
 
 from node.domain.errors import InvalidInput, StorageUnavailable
 from node.loadtest.driver.run import Times
-from node.loadtest.shards.folder import BeatFile, ReadyFile, ShardFolder
+from node.loadtest.shards.folder import JOBS_AFTER, BeatFile, ReadyFile, ShardFolder
 from node.loadtest.shards.folder_link import FolderLink, FolderPolicy
 from node.loadtest.shards.folder_wait import FolderWait
 from node.loadtest.shards.messages import Failed, Finished, Leave, Ready, Settled, Start, Stop
@@ -41,8 +41,8 @@ def put_beat(folder: ShardFolder, index: int, number: int = 1, wall: float = 105
     folder.write(index, "beat.json", BeatFile(number=number, wall=wall, running=3).model_dump_json().encode())
 
 
-def put_record(folder: ShardFolder, index: int) -> None:
-    document = to_document(toy_record(index, Times(100.0, 110.0, 111.0)))
+def put_record(folder: ShardFolder, index: int, jobs_after: int | None = None) -> None:
+    document = {**to_document(toy_record(index, Times(100.0, 110.0, 111.0))), JOBS_AFTER: jobs_after}
     folder.write(index, "record.json", json.dumps(document).encode())
 
 
@@ -104,6 +104,17 @@ def test_why_it_is_lost(folder: ShardFolder, left: Callable[[ShardFolder], None]
     left(folder)
     gathered, _ = folder.gathered()
     assert [(one.index, one.why) for one in gathered.lost] == [(1, why)]
+
+
+@pytest.mark.parametrize(("told", "jobs_after"), [((7, 9), 9), ((7, None), None), ((7,), 7), ((), None)])
+def test_the_last_of_all_shards_knows_the_count_of_jobs(
+    folder: ShardFolder, told: tuple[int | None, ...], jobs_after: int | None
+) -> None:
+    for index in range(2):
+        put_ready(folder, index)
+    for index, jobs in enumerate(told):
+        put_record(folder, index, jobs)
+    assert folder.gathered()[0].jobs_after == jobs_after
 
 
 def test_shards_of_different_runs_are_not_put_together(folder: ShardFolder) -> None:

@@ -7,6 +7,7 @@ import pytest
 from node.domain.ids import JobId, NodeId
 from node.loadtest.audit.phases import job_phases
 from node.loadtest.driver.run import Times
+from node.loadtest.driver.self_watch import LAG
 from node.loadtest.figures.figures import Count, Measure
 from node.loadtest.figures.health import Health, HealthLimits
 from node.loadtest.figures.series import Mark
@@ -77,6 +78,17 @@ def test_what_is_lost_is_kept_in_the_document_of_the_notes() -> None:
     health.lost_part("a part")
     read = Health.from_document(health.to_document())
     assert read.verdict(HealthLimits()).reasons == ("a part",)
+
+
+def test_of_all_nodes_there_are_the_sum_and_of_all_delays_the_worst() -> None:
+    one, two = toy_record(0, TIMES), toy_record(1, TIMES)
+    for record, lag_s in ((one, 0.2), (two, 0.05)):
+        record.figures.series.gauge("nodes.running", 1001.5, 5)
+        record.figures.series.maximum(LAG, 1001.5, lag_s)
+    series = merged(Gathered(2, {0: one, 1: two}, []), 0.0).figures.series
+    second = series.span.index(1001)
+    assert series.levels("nodes.running")[second] == 10
+    assert series.maxima(LAG)[second] == 0.2
 
 
 def test_of_a_single_shard_all_stays_as_it_was() -> None:

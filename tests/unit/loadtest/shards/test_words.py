@@ -106,7 +106,7 @@ def test_news_add_up_to_the_figures() -> None:
     for second in range(6):
         recorder.offered(second)
         recorder.submitted("job", now[0] - 0.25)  # type: ignore[arg-type]
-        recorder.submit_failed("HTTP 500")
+        recorder.submit_failed("HTTP 500", now[0] - 0.5)
         if second == 3:
             recorder.mark("kill")
         now[0] += 1.0
