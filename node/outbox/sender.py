@@ -15,7 +15,7 @@ from node.domain.policies import OutboxPolicy
 from node.domain.results import FinishedJob
 from node.outbox import TOPIC
 from node.outbox.dispatch import Dispatch
-from node.outbox.lanes import Lanes, Parcel, Timetable
+from node.outbox.lanes import Lane, Lanes, Parcel, Timetable
 from node.outbox.shelf import expiry_reason
 from node.ports.clock import Clock, Random
 from node.ports.events import EventSink
@@ -39,6 +39,8 @@ class Sender:
     """
 
     def __init__(self, outbox: Outbox, clock: Clock, random: Random, events: EventSink, policy: OutboxPolicy) -> None:
+        self.keeping = outbox.keeping
+        """See `node.ports.outbox.ResultSender.keeping`; the outbox' own, since every job asks."""
         self._outbox = outbox
         self._clock = clock
         self._random = random
@@ -61,10 +63,6 @@ class Sender:
         """See `node.ports.outbox.ResultSender.accepting`."""
         return self._outbox.accepting
 
-    def keeping(self, key: JobKey) -> Keeping:
-        """See `node.ports.outbox.ResultSender.keeping`."""
-        return self._outbox.keeping(key)
-
     def orphans(self, known: Collection[NodeId]) -> dict[NodeId, int]:
         """How many results wait of nodes that are not among the known; they are kept until they expire."""
         return dict(Counter(finished.key.node for finished in self._outbox.pending() if finished.key.node not in known))
@@ -83,7 +81,9 @@ class Sender:
         """See `node.ports.outbox.ResultSender.put_now`."""
         if not self._outbox.put_now(finished):
             return False
-        self._take_up(finished)
+        lane = self._lanes.lane(finished.key.node, finished.key.source)
+        if finished.key not in lane.parcels:
+            self._take_into(lane, finished)
         return True
 
     def keep_trying(self, finished: FinishedJob, on_kept: Callable[[], object]) -> None:
@@ -222,8 +222,11 @@ class Sender:
         key = finished.key
         lane = self._lanes.lane(key.node, key.source)
         if key not in lane.parcels and self._outbox.keeping(key) is _PENDING:
-            parcel = lane.parcels[key] = Parcel(finished)
-            self._dispatch.take(lane, parcel)
+            self._take_into(lane, finished)
+
+    def _take_into(self, lane: Lane, finished: FinishedJob) -> None:
+        parcel = lane.parcels[finished.key] = Parcel(finished)
+        self._dispatch.take(lane, parcel)
 
     async def _put_again(self, finished: FinishedJob) -> None:
         attempt = 0

@@ -64,7 +64,7 @@ class Poller:
         self.found_nothing = False
         clock, emit = self._around.clock, self._around.events.emit
         started = clock.monotonic()
-        late_s = started - (max(open_since, self.due))
+        late_s = started - (max(self.due, open_since))
         emit(PollStarted(self._node, late_s if late_s > 0 else 0.0))
         try:
             job = await self._source.claim(still_wanted)
