@@ -94,7 +94,7 @@ class Dispatch:
 
     def _ended(self, lane: Lane, parcel: Parcel) -> None:
         lane.under_way -= 1
-        if not parcel.placed and lane.parcels.get(parcel.key) is parcel:
+        if not parcel.placed and lane.parcels.get(parcel.finished.key) is parcel:
             if self.moving:
                 self._back_off(lane, parcel, Verdict(Ruling.RETRY, "a defect ended the submission"))
             else:

@@ -15,7 +15,7 @@ from node.domain.policies import OutboxPolicy
 from node.domain.results import FinishedJob
 from node.outbox import TOPIC
 from node.outbox.dispatch import Dispatch
-from node.outbox.lanes import Lane, Lanes, Parcel, Timetable
+from node.outbox.lanes import Lanes, Parcel, Timetable
 from node.outbox.shelf import expiry_reason
 from node.ports.clock import Clock, Random
 from node.ports.events import EventSink
@@ -81,9 +81,7 @@ class Sender:
         """See `node.ports.outbox.ResultSender.put_now`."""
         if not self._outbox.put_now(finished):
             return False
-        lane = self._lanes.lane(finished.key.node, finished.key.source)
-        if finished.key not in lane.parcels:
-            self._take_into(lane, finished)
+        self._send(finished)
         return True
 
     def keep_trying(self, finished: FinishedJob, on_kept: Callable[[], object]) -> None:
@@ -220,13 +218,16 @@ class Sender:
 
     def _take_up(self, finished: FinishedJob) -> None:
         key = finished.key
-        lane = self._lanes.lane(key.node, key.source)
-        if key not in lane.parcels and self._outbox.keeping(key) is _PENDING:
-            self._take_into(lane, finished)
+        is_taken_up = key in self._lanes.lane(key.node, key.source).parcels
+        if not is_taken_up and self._outbox.keeping(key) is _PENDING:
+            self._send(finished)
 
-    def _take_into(self, lane: Lane, finished: FinishedJob) -> None:
-        parcel = lane.parcels[finished.key] = Parcel(finished)
-        self._dispatch.take(lane, parcel)
+    def _send(self, finished: FinishedJob) -> None:
+        """Have a result sent that waits in the outbox, unless it is on its way already."""
+        key = finished.key
+        lane, parcel = self._lanes.lane(key.node, key.source), Parcel(finished)
+        if lane.parcels.setdefault(key, parcel) is parcel:
+            self._dispatch.take(lane, parcel)
 
     async def _put_again(self, finished: FinishedJob) -> None:
         attempt = 0
