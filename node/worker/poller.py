@@ -111,6 +111,7 @@ class Poller:
         self._failures += 1
         self.backing_off = True
         if self._failures >= policy.poll_failures:
+            self._around.events.emit(PollFailed(self._node, now - started, str(error), 0.0))
             raise StepFault(f"{self._failures} polls in a row failed, the last one: {error}") from error
         # A gateway in trouble must not hear from a fleet more often than one that is well.
         rest_s = started + self._cycle_s() - now
