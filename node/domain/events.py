@@ -61,7 +61,10 @@ class PollEnded(NamedTuple):
 
 
 class PollFailed(NamedTuple):
-    """A poll did not succeed, after ``took_s``; the node stays in session and tries again in ``retry_in_s``."""
+    """A poll did not succeed, after ``took_s``; the node tries again in ``retry_in_s``.
+
+    It stays in session, unless this was one failure in a row too many: then that ends, and ``retry_in_s`` is 0.
+    """
 
     node: NodeId
     took_s: float

@@ -88,13 +88,8 @@ class SyntheticExecutor:
         least, most = self._policy.min_tokens, self._policy.max_tokens
         wanted = least if least == most else self._random.randrange(least, most + 1)
         count = wanted if chat.max_output is None else max(1, min(wanted, chat.max_output))
-        return Generation(
-            text=" ".join(self._words(count)),
-            model=chat.model,
-            executor=self.name,
-            output_tokens=count,
-            finish_reason="stop" if count == wanted else "length",
-        )
+        text, reason = " ".join(self._words(count)), "stop" if count == wanted else "length"
+        return Generation(text, chat.model, self.name, None, count, reason)
 
     def _words(self, count: int) -> list[str]:
         if count <= len(_OPENING):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from node.domain.errors import SessionLost, Withdrawn
@@ -145,4 +144,4 @@ def _require(still_wanted: Callable[[], bool] | None) -> None:
 
 def masked_reply(reply: Reply, *secrets: Secret) -> Reply:
     """A refusal without the secrets that it repeats; any other reply as it is."""
-    return reply if reply.status < 400 else replace(reply, body=masked(reply.body, secrets))
+    return reply if reply.status < 400 else reply._replace(body=masked(reply.body, secrets))

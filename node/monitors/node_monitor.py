@@ -30,6 +30,7 @@ class NodeMonitor:
     def __init__(self, clock: Clock, fleet: Iterable[NodeId] = ()) -> None:
         self._clock = clock
         self._wall = clock.wall
+        self._monotonic = clock.monotonic
         self._started = now = clock.monotonic()
         self._nodes = {node: NodeStats(node) for node in fleet}
         self._changed: dict[NodeStats, None] = {}
@@ -189,7 +190,7 @@ class NodeMonitor:
 
     def _on_poll_ended(self, event: ev.PollEnded) -> None:
         self._poll_s.record(event.took_s)
-        self._polls.mark(self._clock.monotonic())
+        self._polls.mark(self._monotonic())
         stats = self._nodes.get(event.node) or self._meet(event.node)
         stats.last_activity_at = self._wall()
         stats.polling = False
@@ -226,28 +227,28 @@ class NodeMonitor:
         self._tell("skipped", f"{event.key.node}: job {event.key.job} not run again: {event.reason}")
 
     def _on_job_ended(self, event: ev.JobEnded) -> None:
-        node = event.key.node
+        node, took_s, now = event.key.node, event.took_s, self._monotonic()
         stats = self._heard(node)
         self._free_slot(stats)
-        now = self._clock.monotonic()
-        self._job_s.record(event.took_s)
+        self._job_s.record(took_s)
         self._jobs.mark(now)
-        stats.add_job_time(event.took_s)
+        stats.add_job_time(took_s)
         if event.error:
             stats.tally.failed += 1
             self._tally.failed += 1
             stats.note_error(event.error)
             self._tell("job failed", f"{node}: job {event.key.job} failed: {event.error}", is_trouble=True)
-        else:
-            stats.tally.succeed(event.executor)
-            self._tally.succeed(event.executor)
-            if not self._feed.count("job done", now):
-                self._tell("job done", f"{node}: job {event.key.job} done by {event.executor} in {event.took_s:.2f} s")
+            return
+        stats.tally.succeed(event.executor)
+        self._tally.succeed(event.executor)
+        if not self._feed.count("job done", now):
+            self._tell("job done", f"{node}: job {event.key.job} done by {event.executor} in {took_s:.2f} s")
 
     def _on_result_accepted(self, event: ev.ResultAccepted) -> None:
         self._result_s.record(event.took_s)
-        self._heard(event.key.node).tally.accept(already=event.already)
-        self._tally.accept(already=event.already)
+        for tally in (self._heard(event.key.node).tally, self._tally):
+            tally.accepted += 1
+            tally.already += event.already
 
     def _on_result_delayed(self, event: ev.ResultDelayed) -> None:
         self._heard(event.key.node).note_error(event.reason)

@@ -49,11 +49,6 @@ class Tally:
             self.by_executor = {}
         self.by_executor[executor] = self.by_executor.get(executor, 0) + 1
 
-    def accept(self, *, already: bool) -> None:
-        """Count a result that the gateway has."""
-        self.accepted += 1
-        self.already += already
-
     def counts(self) -> JobCounts:
         """The counts at this moment."""
         return JobCounts(

@@ -52,25 +52,23 @@ class Dispatch:
 
     def take(self, lane: Lane, parcel: Parcel) -> None:
         """Start a parcel that the outbox has just taken, or let it wait for its turn."""
-        if lane.waiting or not self._moves(lane) or (source := self._free_source(lane)) is None:
+        source = None if lane.waiting else self._free_source(lane)
+        if source is None:
             lane.queue.append(parcel)
         else:
             self._send(lane, parcel, source)
 
     def pump(self, lane: Lane) -> None:
         """Start what may go."""
-        if not self._moves(lane):
-            return
         while lane.waiting and (source := self._free_source(lane)) is not None:
             parcel = lane.queue.popleft()
             if not self._is_over(lane, parcel):
                 self._send(lane, parcel, source)
 
-    def _moves(self, lane: Lane) -> bool:
-        return self.moving and (not lane.open_at or lane.open_at <= self._clock.monotonic())
-
     def _free_source(self, lane: Lane) -> JobSource | None:
-        """Where a lane's next parcel may go at once."""
+        """Where a lane's next parcel may go at once; None where the lane does not move, or is full."""
+        if not self.moving or (lane.open_at and lane.open_at > self._clock.monotonic()):
+            return None
         return lane.source if lane.under_way < lane.width(self._policy.per_node) else None
 
     def _send(self, lane: Lane, parcel: Parcel, source: JobSource) -> None:
@@ -96,7 +94,7 @@ class Dispatch:
 
     def _ended(self, lane: Lane, parcel: Parcel) -> None:
         lane.under_way -= 1
-        if not parcel.placed and lane.parcels.get(parcel.key) is parcel:
+        if not parcel.placed and lane.parcels.get(parcel.finished.key) is parcel:
             if self.moving:
                 self._back_off(lane, parcel, Verdict(Ruling.RETRY, "a defect ended the submission"))
             else:

@@ -39,6 +39,8 @@ class Sender:
     """
 
     def __init__(self, outbox: Outbox, clock: Clock, random: Random, events: EventSink, policy: OutboxPolicy) -> None:
+        self.keeping = outbox.keeping
+        """See `node.ports.outbox.ResultSender.keeping`; the outbox' own, since every job asks."""
         self._outbox = outbox
         self._clock = clock
         self._random = random
@@ -61,10 +63,6 @@ class Sender:
         """See `node.ports.outbox.ResultSender.accepting`."""
         return self._outbox.accepting
 
-    def keeping(self, key: JobKey) -> Keeping:
-        """See `node.ports.outbox.ResultSender.keeping`."""
-        return self._outbox.keeping(key)
-
     def orphans(self, known: Collection[NodeId]) -> dict[NodeId, int]:
         """How many results wait of nodes that are not among the known; they are kept until they expire."""
         return dict(Counter(finished.key.node for finished in self._outbox.pending() if finished.key.node not in known))
@@ -83,7 +81,7 @@ class Sender:
         """See `node.ports.outbox.ResultSender.put_now`."""
         if not self._outbox.put_now(finished):
             return False
-        self._take_up(finished)
+        self._send(finished)
         return True
 
     def keep_trying(self, finished: FinishedJob, on_kept: Callable[[], object]) -> None:
@@ -220,9 +218,15 @@ class Sender:
 
     def _take_up(self, finished: FinishedJob) -> None:
         key = finished.key
-        lane = self._lanes.lane(key.node, key.source)
-        if key not in lane.parcels and self._outbox.keeping(key) is _PENDING:
-            parcel = lane.parcels[key] = Parcel(finished)
+        is_taken_up = key in self._lanes.lane(key.node, key.source).parcels
+        if not is_taken_up and self._outbox.keeping(key) is _PENDING:
+            self._send(finished)
+
+    def _send(self, finished: FinishedJob) -> None:
+        """Have a result sent that waits in the outbox, unless it is on its way already."""
+        key = finished.key
+        lane, parcel = self._lanes.lane(key.node, key.source), Parcel(finished)
+        if lane.parcels.setdefault(key, parcel) is parcel:
             self._dispatch.take(lane, parcel)
 
     async def _put_again(self, finished: FinishedJob) -> None:

@@ -76,9 +76,10 @@ class Shelf:
 
     def keeping(self, key: JobKey, now: float) -> Keeping:
         """What is known of a key; one that is being put counts as waiting."""
-        if key in self._waiting or key in self._reserved:
+        # A key's hash takes as long as a call: it is looked up where something may be.
+        if key in self._waiting or (self._reserved and key in self._reserved):
             return _PENDING
-        if key in self._buried:
+        if self._buried and key in self._buried:
             return Keeping.DEAD
         at = self._accepted.get(key)
         return _UNKNOWN if at is None or at <= now - self._policy.remember_s else Keeping.ACCEPTED
@@ -130,24 +131,26 @@ class Shelf:
 
     def keep(self, finished: FinishedJob, size: int, since: float) -> None:
         """A result waits."""
-        key = finished.key
-        if key in self._reserved:
+        key, waiting = finished.key, Waiting(finished, size, since)
+        if self._reserved and key in self._reserved:
             self.release(key)
-        if key in self._waiting:
+        if self._waiting.setdefault(key, waiting) is not waiting:
             self._remove_waiting(key)
-        self._waiting[key] = Waiting(finished, size, since)
+            self._waiting[key] = waiting
         self._bytes += size
         node = key.node
         self._per_node[node] = self._per_node.get(node, 0) + 1
 
     def remember(self, key: JobKey, at: float) -> None:
         """A key was accepted. Beyond the bound the oldest are forgotten before their time."""
-        self._accepted.pop(key, None)
-        if len(self._accepted) >= self._most_remembered:
+        accepted = self._accepted
+        if len(accepted) >= self._most_remembered and key not in accepted:
             # Some at once: to find the first key of a dict takes the longer the more were removed before it.
-            for oldest in list(islice(self._accepted, self._most_remembered // 16 + 1)):
-                del self._accepted[oldest]
-        self._accepted[key] = at
+            for oldest in list(islice(accepted, self._most_remembered // 16 + 1)):
+                del accepted[oldest]
+        if accepted.setdefault(key, at) is not at:
+            del accepted[key]
+            accepted[key] = at
 
     def accept(self, key: JobKey, now: float) -> None:
         """The source has the result, whatever was held of it: waiting or given up."""

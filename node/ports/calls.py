@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from node.domain.ids import NodeId, SourceId
 from node.domain.verdict import Verdict
@@ -23,9 +22,8 @@ class Judgement(Protocol):
 J = TypeVar("J", bound=Judgement)
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[J]):
-    """One request of a step. A call may be kept and sent again: it holds no token.
+class Call(NamedTuple, Generic[J]):
+    """One request of a step. A call may be kept and sent again: it holds no token. `repr` omits the body.
 
     ``target`` is path and query; ``judge`` is given the reply and whether the session was already renewed
     on behalf of this call.
@@ -37,6 +35,9 @@ class Call(Generic[J]):
     timeout_s: float
     judge: Callable[[Reply, bool], J]
     body: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"Call({self.label}: {self.method} {self.target})"
 
 
 class SessionCalls(Protocol):

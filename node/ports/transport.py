@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from node.domain.proxies import ProxyAddress
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What is sent. ``url`` is absolute; header names are lower-case; values may hold secrets, so `repr` omits them."""
 
     method: str
     url: str
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    body: bytes | None = field(default=None, repr=False)
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"Request({self.method} {self.url})"
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What came back, whole. Header names are lower-case; the body is decompressed."""
+class Reply(NamedTuple):
+    """What came back, whole. Header names are lower-case; the body is decompressed. `repr` shows neither."""
 
     status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    headers: Mapping[str, str]
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"Reply({self.status})"
 
 
 class Transport(Protocol):

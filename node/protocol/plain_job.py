@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
-from node.domain.ids import JobId
 from node.domain.jobs import ChatPayload, Job, Message
 from node.domain.secret import Secret
 from node.protocol.json_reading import MAX_VALUES
@@ -39,7 +38,7 @@ def plain_job(body: bytes) -> Job | None:
     if messages is None or "request_timeout_time" in data:
         return None
     payload = ChatPayload(model, messages, max_output, temperature)
-    return Job(JobId(job_id), payload, "chat", None, {API_KEY: Secret(api_key)})
+    return Job(job_id, payload, "chat", None, {API_KEY: Secret(api_key)})
 
 
 def _messages(turns: Any) -> tuple[Message, ...] | None:

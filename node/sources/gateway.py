@@ -8,7 +8,6 @@ from urllib.parse import urlencode
 
 from node.domain.errors import SessionLost, StepFault, StepRefused, TransportError, TryLater
 from node.domain.events import Notice
-from node.domain.ids import SourceId
 from node.domain.jobs import Job
 from node.domain.policies import StepTimeouts
 from node.domain.results import FinishedJob, Generation, Success
@@ -55,7 +54,7 @@ class GatewaySource:
     What a reply means is decided by `node.protocol.verdict.judge`.
     """
 
-    __slots__ = ("_calls", "_events", "_poll", "_redact", "_remember", "_result_timeout_s")
+    __slots__ = ("_calls", "_events", "_poll", "_redact", "_remember", "_result_timeout_s", "source_id")
 
     def __init__(
         self,
@@ -75,6 +74,8 @@ class GatewaySource:
         since that goes to the disk and from there to whoever asks.
         """
         timeouts = timeouts or StepTimeouts()
+        self.source_id = calls.source_id
+        """See `node.ports.source.JobSource.source_id`."""
         self._calls = calls
         self._events = events
         self._remember = remember
@@ -83,11 +84,6 @@ class GatewaySource:
         target = f"{_POLL.path}?{urlencode({'node_version': node_version})}"
         # Kept for life: the client knows it again and need not build its request anew.
         self._poll = Call(_POLL_LABEL, _POLL.method, target, timeouts.poll_s, _judge_poll)
-
-    @property
-    def source_id(self) -> SourceId:
-        """See `node.ports.source.JobSource.source_id`."""
-        return self._calls.source_id
 
     async def claim(self, still_wanted: Callable[[], bool] | None = None) -> Job | None:
         """See `node.ports.source.JobSource.claim`.

@@ -136,7 +136,7 @@ class JobRunner:
                 self._around.sender.keep_trying(finished, partial(self._kept, open_job, finished))
 
     def _reason_to_skip(self, key: JobKey) -> str:
-        if key in self._open:
+        if self._open and key in self._open:
             return "it is being worked on"
         keeping = self._around.sender.keeping(key)
         if keeping is _UNKNOWN:

@@ -64,7 +64,7 @@ class Poller:
         self.found_nothing = False
         clock, emit = self._around.clock, self._around.events.emit
         started = clock.monotonic()
-        late_s = started - (max(open_since, self.due))
+        late_s = started - (max(self.due, open_since))
         emit(PollStarted(self._node, late_s if late_s > 0 else 0.0))
         try:
             job = await self._source.claim(still_wanted)
@@ -111,6 +111,7 @@ class Poller:
         self._failures += 1
         self.backing_off = True
         if self._failures >= policy.poll_failures:
+            self._around.events.emit(PollFailed(self._node, now - started, str(error), 0.0))
             raise StepFault(f"{self._failures} polls in a row failed, the last one: {error}") from error
         # A gateway in trouble must not hear from a fleet more often than one that is well.
         rest_s = started + self._cycle_s() - now

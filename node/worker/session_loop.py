@@ -169,7 +169,7 @@ class SessionLoop:
         return found
 
     def _may_claim(self) -> bool:
-        return self._holds.none_is_told and self._closed_gates() is Hold.NOTHING
+        return self._holds.none_is_told and self._closed_gates() is _NOTHING
 
     async def _poll(self) -> bool:
         self.polling = True

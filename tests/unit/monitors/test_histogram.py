@@ -58,3 +58,13 @@ def test_a_single_value_is_never_overstated() -> None:
         latency = recorded(value).summary()
         assert latency.p50_s <= value
         assert latency.p50_s == latency.p99_s
+
+
+def test_what_was_recorded_counts_whenever_it_is_asked_for() -> None:
+    histogram = Histogram()
+    for number in range(1, 1201):
+        histogram.record(number / 1000)
+        assert histogram.count == number
+        if number % 299 == 0:
+            assert histogram.max_s == number / 1000
+            assert histogram.summary().mean_s == pytest.approx((number + 1) / 2000)

@@ -199,6 +199,8 @@ async def test_too_many_failures_in_a_row_are_a_fault() -> None:
     async with led_node(bench):
         await until(lambda: Life.RECOVERING in bench.lives())
         assert "5 polls in a row failed, the last one: HTTP 503" in bench.events.of(LifeChanged)[-1].reason
+        assert [event.reason for event in bench.events.of(PollFailed)] == ["HTTP 503"] * 5
+        assert bench.events.of(PollFailed)[-1].retry_in_s == 0.0
         assert bench.script.steps[-2:] == ["leave", "close"]
         assert bench.events.of(HoldsChanged)[-1].holds is Hold.NOTHING
         polls = bench.script.steps.count("poll")

@@ -207,3 +207,34 @@ async def test_an_exchange_is_not_cut_by_the_end_of_the_one_before_it(
     assert former.cancelled()
     assert server.connections == 1
     await transport.aclose()
+
+
+@pytest.mark.parametrize("unasked", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"], ids=["end", "reply"])
+async def test_what_comes_before_a_request_is_sent_is_no_reply_to_it_and_it_goes_out_anew(
+    factory: FastTransportFactory, server: RawServer, monkeypatch: pytest.MonkeyPatch, unasked: bytes
+) -> None:
+    """A POST, too: not a byte of it has been sent."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def met(self: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await serve(self, reader, writer)
+
+    serve = RawServer.serve
+    monkeypatch.setattr(RawServer, "serve", met)
+    transport = factory.open(None)
+    assert await get(transport, server) == PLAIN
+    flush_soon, held = pool.Pool.flush_soon, []
+    monkeypatch.setattr(pool.Pool, "flush_soon", lambda _, connection: held.append(connection))
+    exchange = asyncio.create_task(transport.exchange(Request("POST", server.url("/ok"), body=b"{}"), TIMEOUT_S))
+    await wait_until(lambda: held, what="the request waits to be sent")
+    monkeypatch.setattr(pool.Pool, "flush_soon", flush_soon)
+    if unasked:
+        writers[0].write(unasked)
+    else:
+        writers[0].close()
+    assert (await exchange).body == PLAIN
+    held[0].flush()
+    assert [(seen.method, seen.connection) for seen in server.seen] == [("GET", 1), ("POST", 2)]
+    await transport.aclose()
+    await wait_until(lambda: server.open == 0)
