@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import io
 import json
 import os
@@ -76,7 +75,6 @@ def told(*arguments: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedP
         contextlib.redirect_stderr(err),
     ):
         code = main(arguments)
-    gc.unfreeze()
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
