@@ -5,6 +5,9 @@ BENCH := .venv-bench
 BIN := $(VENV)/bin
 ARGS ?=
 PYTEST_ARGS ?=
+# Half of the time tests wait, for processes, browsers and engines.
+WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 SEEDS ?= 20
 SEED0 ?= 1
 KILLS ?= 200
@@ -14,6 +17,9 @@ N ?= 100000
 # More than `make test` needs: engine-tests for a real engine, deploy-tests for what lints deploy/, browser-tests for the
 # live page, ray for load over several machines. Without them those tests are skipped.
 EXTRAS ?= dev
+
+# Without it each worker would compile all tests, and each start of the program all of that.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev simulate test check format coverage lock clean
@@ -30,13 +36,13 @@ simulate: install ## run a fleet of simulated nodes; ARGS="--duration 30s" passe
 	$(BIN)/python main.py simulate $(ARGS)
 
 test: install-dev ## run all tests; PYTEST_ARGS="tests/unit -k outbox" narrows them
-	$(BIN)/python -m pytest -n auto --dist loadgroup $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 fast: install-dev ## run all but those that try hard to break what is promised; two to three minutes
-	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not proof" $(PYTEST_ARGS)
+	$(PYTEST) -m "not proof" $(PYTEST_ARGS)
 
 coverage: install-dev ## run all tests and hold the branch coverage
-	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not proof" --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
+	$(PYTEST) -m "not proof" --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
 
 check: install-dev ## ruff, mypy --strict, import-linter and the house rules
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -28,6 +29,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, program in NEEDS.items():
             if item.get_closest_marker(marker) and shutil.which(program) is None:
                 item.add_marker(pytest.mark.skip(reason=f"{program} is not installed"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def set_aside() -> None:
+    """Have the garbage collector leave alone what is there when a module begins, above all the tests themselves.
+
+    A full collection looks at a million of their objects, now and then, for a third of a second in which nothing goes
+    on. Tests give all of it back to the collector, too: hence once a module.
+    """
+    gc.collect(1)  # A socket left open warns now, close to the test that left it.
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

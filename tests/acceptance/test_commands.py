@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.program import MAIN, QUICK, ROOT, environment, run, running, url_in
+from tests.acceptance.program import MAIN, QUICK, ROOT, environment, run, running, told, url_in
 
 COMMANDS = [
     (),
@@ -31,7 +31,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_help_teaches_every_command(command: tuple[str, ...]) -> None:
-    done = run(*command, "--help")
+    done = told(*command, "--help")
     assert done.returncode == 0
     assert "Usage:" in done.stdout
     assert len(done.stdout.splitlines()) > 5
@@ -39,7 +39,7 @@ def test_help_teaches_every_command(command: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_a_wrong_flag_is_a_usage_error(command: tuple[str, ...]) -> None:
-    done = run(*command, "--no-such-flag")
+    done = told(*command, "--no-such-flag")
     assert done.returncode == 2
     assert "no-such-flag" in done.stderr
     assert "Traceback" not in done.stderr
@@ -73,13 +73,13 @@ def test_without_the_dependencies_main_says_what_installs_them(tmp_path: Path) -
 
 @pytest.mark.parametrize("text", ["soon", "0", "-3s", "5 weeks"])
 def test_a_bad_duration_says_what_a_good_one_is(text: str) -> None:
-    done = run("simulate", f"--duration={text}")
+    done = told("simulate", f"--duration={text}")
     assert done.returncode == 2
     assert "30s" in done.stderr
 
 
 def test_a_gateway_that_is_not_ones_own_is_refused(tmp_path: Path) -> None:
-    done = run("--gateway", "https://gateway.example", "--state-dir", str(tmp_path))
+    done = told("--gateway", "https://gateway.example", "--state-dir", str(tmp_path))
     assert done.returncode == 4
     assert 'owned = ["https://gateway.example"]' in done.stderr
 
@@ -92,7 +92,7 @@ def test_all_faults_of_all_inputs_are_told_at_once(tmp_path: Path) -> None:
     )
     proxies = tmp_path / "proxies.txt"
     proxies.write_text("user:hunter2@nowhere\n")
-    done = run("--nodes", str(roster), "--proxies", str(proxies), "--strict", "--state-dir", str(tmp_path / "state"))
+    done = told("--nodes", str(roster), "--proxies", str(proxies), "--strict", "--state-dir", str(tmp_path / "state"))
     assert done.returncode == 3
     assert f"{roster}:2 [ram]" in done.stderr
     assert f"{roster}:5 [node_id]" in done.stderr
@@ -102,7 +102,7 @@ def test_all_faults_of_all_inputs_are_told_at_once(tmp_path: Path) -> None:
 
 def test_good_rows_go_on_without_strict(tmp_path: Path) -> None:
     roster = tmp_path / "nodes.csv"
-    run("roster", "--nodes", "3", "-o", str(roster))
+    told("roster", "--nodes", "3", "-o", str(roster))
     roster.write_text(roster.read_text() + "broken,row\n")
     figures = tmp_path / "s.json"
     done = run(
@@ -122,7 +122,7 @@ def test_good_rows_go_on_without_strict(tmp_path: Path) -> None:
 
 
 def test_a_summary_that_cannot_be_written_is_said_before_the_run(tmp_path: Path) -> None:
-    done = run("--summary", str(tmp_path / "missing" / "s.json"), "--state-dir", str(tmp_path / "s"))
+    done = told("--summary", str(tmp_path / "missing" / "s.json"), "--state-dir", str(tmp_path / "s"))
     assert done.returncode == 3
     assert "missing" in done.stderr
 
@@ -148,7 +148,7 @@ def test_a_prompt_is_answered_by_a_node_of_the_fleet(tmp_path: Path) -> None:
 
 
 def test_without_a_gateway_submit_says_how_to_get_one(tmp_path: Path) -> None:
-    done = run("submit", "hello", "--state-dir", str(tmp_path))
+    done = told("submit", "hello", "--state-dir", str(tmp_path))
     assert done.returncode == 3
     assert "python main.py gateway" in done.stderr
     nobody = run("submit", "hello", "--gateway", "http://127.0.0.1:9")
@@ -157,7 +157,7 @@ def test_without_a_gateway_submit_says_how_to_get_one(tmp_path: Path) -> None:
 
 def test_an_outbox_that_is_not_there_is_named(tmp_path: Path) -> None:
     for command in (("list",), ("retry", "--dead"), ("drop", "--dead")):
-        done = run("outbox", *command, "--state-dir", str(tmp_path))
+        done = told("outbox", *command, "--state-dir", str(tmp_path))
         assert done.returncode == 3
         assert "--state-dir" in done.stderr
 
@@ -193,18 +193,18 @@ def test_dead_letters_are_listed_revived_and_dropped(tmp_path: Path) -> None:
 
 def test_settings_are_shown_with_their_origins_and_secrets_masked(tmp_path: Path) -> None:
     (tmp_path / "node.toml").write_text('[gateway]\njwt_key = "correct horse battery"\n[node]\nslots = 3\n')
-    done = run("config", "show", "--changed", cwd=tmp_path, POINTS_CHECK_INTERVAL="7")
+    done = told("config", "show", "--changed", cwd=tmp_path, POINTS_CHECK_INTERVAL="7")
     assert done.returncode == 0, done.stderr
     assert "correct horse" not in done.stdout
     assert "node.toml:4" in done.stdout
     assert "POINTS_CHECK_INTERVAL" in done.stdout
-    rows = {row["name"]: row for row in json.loads(run("config", "show", "--json", cwd=tmp_path).stdout)}
+    rows = {row["name"]: row for row in json.loads(told("config", "show", "--json", cwd=tmp_path).stdout)}
     assert rows["node.slots"]["value"] == "3"
 
 
 def test_a_settings_file_is_checked_whole(tmp_path: Path) -> None:
     (tmp_path / "node.toml").write_text('[node]\nslot = 3\npoll_cycle_s = "often"\n[nodes]\n')
-    done = run("config", "check", cwd=tmp_path)
+    done = told("config", "check", cwd=tmp_path)
     assert done.returncode == 3
     assert "node.toml:2" in done.stderr
     assert "node.toml:3" in done.stderr
@@ -212,17 +212,17 @@ def test_a_settings_file_is_checked_whole(tmp_path: Path) -> None:
 
 
 def test_a_fresh_folder_gets_files_that_work(tmp_path: Path) -> None:
-    first = run("init", cwd=tmp_path)
+    first = told("init", cwd=tmp_path)
     assert first.returncode == 0
-    assert run("roster", "--nodes", "4", cwd=tmp_path).returncode == 0
-    assert run("config", "check", cwd=tmp_path).returncode == 0
-    again = run("init", cwd=tmp_path)
+    assert told("roster", "--nodes", "4", cwd=tmp_path).returncode == 0
+    assert told("config", "check", cwd=tmp_path).returncode == 0
+    again = told("init", cwd=tmp_path)
     assert again.returncode == 0
     assert again.stdout.count("--force writes over it") == first.stdout.count("Wrote ") > 0
 
 
 def test_the_checkout_is_in_order() -> None:
-    done = run("config", "check", cwd=ROOT)
+    done = told("config", "check", cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "20 nodes" in done.stdout
 

@@ -22,7 +22,7 @@ from node.cli.exit_codes import ExitCode
 from node.domain.ids import NodeId
 from node.domain.secret import Secret
 from node.sandbox.policy import SandboxPolicy
-from tests.acceptance.program import MAIN, ROOT, environment
+from tests.acceptance.program import MAIN, ROOT, environment, told
 from tests.integration.production.world import Ollama, World, ollama, until, world
 from tests.support.waiting import wait_until
 from tests.unit.executors.ollama_server import answering, refusing
@@ -158,11 +158,11 @@ async def test_usage(arguments: tuple[str, ...], tmp_path: Path) -> None:
     assert "Traceback" not in said
 
 
-async def test_invalid_input_where_no_node_runs(tmp_path: Path) -> None:
+def test_invalid_input_where_no_node_runs(tmp_path: Path) -> None:
     for order in ("status", "pause", "resume", "drain"):
-        code, said = await ended(order, cwd=tmp_path)
-        assert code == ExitCode.INVALID_INPUT
-        assert said.startswith(f"{tmp_path / 'state'}: no node runs there"), said
+        done = told(order, cwd=tmp_path)
+        assert done.returncode == ExitCode.INVALID_INPUT
+        assert done.stderr.startswith(f"{tmp_path / 'state'}: no node runs there"), done.stderr
 
 
 async def test_unreachable_where_a_node_is_silent(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from node.cli.exit_codes import ExitCode
-from tests.acceptance.program import run, running
+from tests.acceptance.program import run, running, told
 
 SCENARIOS = Path(__file__).parents[2] / "config/scenarios"
 
@@ -117,7 +117,7 @@ def test_a_plan_may_be_changed_on_the_command_line(tmp_path: Path) -> None:
 
 
 def test_check_shows_and_does_nothing(tmp_path: Path) -> None:
-    ended = run("loadtest", str(SCENARIOS / "smoke.toml"), "--check", cwd=tmp_path)
+    ended = told("loadtest", str(SCENARIOS / "smoke.toml"), "--check", cwd=tmp_path)
     assert ended.returncode == ExitCode.OK, ended.stdout + ended.stderr
     assert "kill 30%" in ended.stdout
     assert "sandbox gateway runs" not in ended.stdout
@@ -151,7 +151,7 @@ def test_what_cannot_be_done_is_told_before_anything_begins(
         "node_id,secret,account_id,pub_key,private_key,proxy,models,ram,cpu,vram,gpu,os\n"
         "n1,a-secret-of-one,acc,key,,,llama3.1:latest,1024,2,0,none,linux\n"
     )
-    ended = run("loadtest", *arguments, cwd=tmp_path)
+    ended = told("loadtest", *arguments, cwd=tmp_path)
     assert ended.returncode == code, ended.stdout + ended.stderr
     assert words in ended.stdout + ended.stderr
 
@@ -165,7 +165,7 @@ def test_a_terminal_that_knows_few_characters_loses_no_run(tmp_path: Path) -> No
 def test_a_document_never_takes_the_place_of_the_plan(tmp_path: Path) -> None:
     plan = written(tmp_path)
     before = Path(plan).read_text()
-    result = run("loadtest", plan, "--json", plan)
+    result = told("loadtest", plan, "--json", plan)
     assert result.returncode == ExitCode.INVALID_INPUT
     assert "no load test wrote it" in result.stderr
     assert Path(plan).read_text() == before

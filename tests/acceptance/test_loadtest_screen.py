@@ -14,7 +14,7 @@ import pytest
 
 from node.cli.exit_codes import ExitCode
 from node.loadtest.figures.figures import Figures
-from tests.acceptance.program import Running, run, running
+from tests.acceptance.program import Running, run, running, told
 from tests.acceptance.test_dashboard import terminal
 from tests.acceptance.test_loadtest import judged, written
 from tests.support.waiting import wait_until_sync
@@ -166,7 +166,7 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("flags", [("--autostart",), ("--ui-port", "8089")])
 def test_flags_that_make_no_sense_are_refused(tmp_path: Path, flags: tuple[str, ...]) -> None:
-    ended = run("loadtest", written(tmp_path), *flags, cwd=tmp_path)
+    ended = told("loadtest", written(tmp_path), *flags, cwd=tmp_path)
     assert ended.returncode == ExitCode.USAGE
     assert "--ui" in ended.stderr
     assert not ended.stdout

@@ -10,7 +10,7 @@ import pytest
 
 from node.cli.exit_codes import ExitCode
 from node.loadtest.report.folder import SIGNATURES
-from tests.acceptance.program import run, running
+from tests.acceptance.program import run, running, told
 from tests.acceptance.test_loadtest import SCENARIOS, written
 from tests.unit.loadtest.report.pushgateways import pushgateway
 from tests.unit.loadtest.report.trees import tree
@@ -67,7 +67,7 @@ def test_what_cannot_be_written_is_told_before_the_run(arguments: tuple[str, ...
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken/junit.xml").write_text("mine")
     (tmp_path / "file").write_text("mine")
-    ended = run("loadtest", SMOKE, *arguments, cwd=tmp_path)
+    ended = told("loadtest", SMOKE, *arguments, cwd=tmp_path)
     assert ended.returncode == ExitCode.INVALID_INPUT
     assert words in ended.stderr
     assert arguments[0] in ended.stderr
@@ -76,5 +76,5 @@ def test_what_cannot_be_written_is_told_before_the_run(arguments: tuple[str, ...
 
 
 def test_check_writes_nothing(tmp_path: Path) -> None:
-    assert run("loadtest", SMOKE, "--check", "--report", "out", cwd=tmp_path).returncode == ExitCode.OK
+    assert told("loadtest", SMOKE, "--check", "--report", "out", cwd=tmp_path).returncode == ExitCode.OK
     assert not (tmp_path / "out").exists()

@@ -18,7 +18,7 @@ import typer
 from node.cli.commands.loadtest.shards import start_time
 from node.cli.exit_codes import ExitCode
 from node.cli.main import app
-from tests.acceptance.program import ROOT, Running, run, running, url_in
+from tests.acceptance.program import ROOT, Running, run, running, told, url_in
 from tests.integration.loadtest.sharded import PLAN
 from tests.support.waiting import wait_until_sync
 
@@ -175,7 +175,7 @@ def test_what_does_not_fit_is_said_at_once(plan: Path, tmp_path: Path) -> None:
         (["loadtest", "merge", str(tmp_path)], "LLM_NODE_API_KEY"),
         (["loadtest", "merge", str(tmp_path), "--api-key", "k"], "holds nothing of any shard"),
     ):
-        done = run(*arguments)
+        done = told(*arguments)
         assert (done.returncode, words in done.stderr) == (ExitCode.INVALID_INPUT, True), done.stderr
 
 

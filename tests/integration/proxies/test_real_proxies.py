@@ -75,13 +75,14 @@ async def test_the_server_sees_the_proxys_address(
     transport: Transport, proxy: RunningProxy, internet: Internet, scheme: str
 ) -> None:
     server = internet.of(scheme)
-    for _ in range(3):
-        reply = await get(transport, server.url("/echo"))
-        assert json.loads(reply.body)["peer"] == LEAVES_BY[proxy.scheme]
+    # First, where no connection is kept that tinyproxy is about to close: a POST is not sent twice.
     request = Request("POST", server.url("/echo"), (("authorization", "Bearer t"),), b'{"x": 1}')
     echo = json.loads((await transport.exchange(request, TIMEOUT_S)).body)
     assert (echo["body"], echo["headers"]["authorization"]) == ('{"x": 1}', "Bearer t")
     assert "proxy-authorization" not in echo["headers"]
+    for _ in range(3):
+        reply = await get(transport, server.url("/echo"))
+        assert json.loads(reply.body)["peer"] == LEAVES_BY[proxy.scheme]
     if (proxy.scheme, scheme) != ("http", "http"):  # tinyproxy opens a connection for each plain request
         assert server.connections == 1
 
