@@ -134,6 +134,8 @@ def _errors(outcome: LoadOutcome) -> Iterator[Text]:
     told = [f"{step} {failed} of {tried} ({share_text(failed / tried)})" for step, failed, tried in shares if failed]
     yield Text(f"Failed: {', '.join(told or ('none of ' + ', '.join(STEPS),))}", "bold")
     found = outcome.figures.errors.most_common()
+    if found:
+        yield Text("Errors met, those of attempts that were made again included:")
     for name, times in found[:_MOST_ERRORS]:
         yield Text(f"  {times} × {name}")
     if len(found) > _MOST_ERRORS:

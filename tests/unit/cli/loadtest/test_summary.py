@@ -34,7 +34,10 @@ def test_failures_of_other_steps_are_told_as_such() -> None:
     figures = Figures()
     figures.errors.count("points", "HTTP 500")
     text = told(replace(broken(), figures=figures), 80)
-    assert "Failed: none of register, poll, result, submit\n  1 × points: HTTP 500" in text
+    assert (
+        "Failed: none of register, poll, result, submit\nErrors met, those of attempts that were made again included:\n  1 × points"
+        in text
+    )
 
 
 def test_failures_have_their_own_times() -> None:
