@@ -1,10 +1,15 @@
-"""Jobs as nodes see them, whatever source they came from."""
+"""Jobs as nodes see them, whatever source they came from.
+
+What is made for every job is a named tuple, here and in `node.domain.results`: immutable at a third of what a frozen
+dataclass takes to make. `repr` omits what people asked and were told.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from node.domain.ids import JobId
 from node.domain.secret import Secret
@@ -14,16 +19,17 @@ JobKind = Literal["chat", "embedding"]
 """What is asked for. More kinds, each with a payload of its own, come with the sources that know them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One turn of a conversation; ``role`` is "system", "user", "assistant" or what else the asker wrote."""
 
     role: str
-    content: str = field(repr=False)
+    content: str
+
+    def __repr__(self) -> str:
+        return f"Message(role={self.role!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class ChatPayload:
+class ChatPayload(NamedTuple):
     """A conversation to answer: one message at least, oldest first.
 
     ``max_output`` is a number of tokens, 1 or more, None where the asker set no limit; ``temperature`` is None
@@ -43,13 +49,15 @@ class ChatPayload:
         return self.messages[-1].content
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddingPayload:
+class EmbeddingPayload(NamedTuple):
     """Texts to turn into vectors, one at least; their order is that of the vectors. ``trace`` is as a chat's."""
 
     model: str
-    inputs: tuple[str, ...] = field(repr=False)
+    inputs: tuple[str, ...]
     trace: TraceContext | None = None
+
+    def __repr__(self) -> str:
+        return f"EmbeddingPayload(model={self.model!r}, inputs: {len(self.inputs)}, trace={self.trace!r})"
 
 
 Payload: TypeAlias = ChatPayload | EmbeddingPayload
@@ -64,8 +72,11 @@ class MalformedPayload:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+NO_RECEIPT: Final[Mapping[str, Secret]] = MappingProxyType({})
+"""Of a job whose source wants nothing back."""
+
+
+class Job(NamedTuple):
     """Work handed to a node.
 
     ``receipt`` is what the source wants back with the result (on the gateway the developer's api_key):
@@ -77,4 +88,4 @@ class Job:
     payload: Payload | MalformedPayload
     kind: JobKind = "chat"
     time_limit_s: float | None = None
-    receipt: Mapping[str, Secret] = field(default_factory=dict)
+    receipt: Mapping[str, Secret] = NO_RECEIPT

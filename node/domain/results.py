@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
 
 from node.domain.ids import JobKey
+from node.domain.jobs import NO_RECEIPT
 from node.domain.secret import Secret
 
 
-@dataclass(frozen=True, slots=True)
-class Generation:
+class Generation(NamedTuple):
     """What an executor made of a job.
 
     ``executor`` names who made it (``stored``, ``ollama``, …), ``model`` the model that it is answered for: with
@@ -20,7 +20,7 @@ class Generation:
     and ``tokens_per_s`` of the output.
     """
 
-    text: str = field(repr=False)
+    text: str
     model: str
     executor: str
     prompt_tokens: int | None = None
@@ -29,15 +29,20 @@ class Generation:
     first_token_s: float | None = None
     tokens_per_s: float | None = None
 
+    def __repr__(self) -> str:
+        return f"Generation(model={self.model!r}, executor={self.executor!r}, output_tokens={self.output_tokens!r})"
 
-@dataclass(frozen=True, slots=True)
-class Embeddings:
+
+class Embeddings(NamedTuple):
     """What an executor made of an `EmbeddingPayload`: a vector for each input, all of one length."""
 
-    vectors: tuple[tuple[float, ...], ...] = field(repr=False)
+    vectors: tuple[tuple[float, ...], ...]
     model: str
     executor: str
     prompt_tokens: int | None = None
+
+    def __repr__(self) -> str:
+        return f"Embeddings(model={self.model!r}, executor={self.executor!r}, vectors: {len(self.vectors)})"
 
 
 Output: TypeAlias = Generation | Embeddings
@@ -59,8 +64,7 @@ class Failure:
     model: str
 
 
-@dataclass(frozen=True, slots=True)
-class FinishedJob:
+class FinishedJob(NamedTuple):
     """A result on its way back: everything the source needs to take it, and nothing that lives in memory alone.
 
     ``received_at`` and ``finished_at`` are Unix times in seconds. ``receipt`` is the job's own.
@@ -70,7 +74,7 @@ class FinishedJob:
     outcome: Success | Failure
     received_at: float
     finished_at: float
-    receipt: Mapping[str, Secret] = field(default_factory=dict)
+    receipt: Mapping[str, Secret] = NO_RECEIPT
 
 
 @dataclass(frozen=True, slots=True)

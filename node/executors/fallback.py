@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from node.domain.errors import Declined, EngineFailed, EngineOverloaded
@@ -81,7 +81,7 @@ class Fallback:
         for model in alternatives:
             self._events.emit(FellBack(asked=payload.model, tried=model, reason=str(first)))
             try:
-                return await self._executor.execute(replace(payload, model=model), pieces)
+                return await self._executor.execute(payload._replace(model=model), pieces)
             except (Declined, EngineOverloaded, EngineFailed) as error:
                 if pieces.came:
                     raise

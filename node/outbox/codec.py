@@ -7,7 +7,6 @@ cannot be handed over.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Any, Final, assert_never
 
 from node.domain.ids import JobId, JobKey, NodeId, SourceId
@@ -92,7 +91,7 @@ def _outcome_record(outcome: Success | Failure) -> dict[str, Any]:
     match outcome:
         case Success(Generation() | Embeddings() as output):
             # The fields by their names: what an output holds besides is left out of no record.
-            return asdict(output)
+            return output._asdict()
         case Failure(reason, model):
             return {"error": reason, "model": model}
         case _:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, assert_never
 
@@ -227,11 +227,11 @@ class JobRunner:
             return payload
         ceiling = self._around.policy.default_max_output
         allowed = min(payload.max_output or ceiling, ceiling)
-        return payload if allowed == payload.max_output else replace(payload, max_output=allowed)
+        return payload if allowed == payload.max_output else payload._replace(max_output=allowed)
 
     def _traced(self, payload: Payload, key: JobKey) -> Payload:
         context = self._around.traces.context(key)
-        return payload if context is payload.trace else replace(payload, trace=context)
+        return payload if context is payload.trace else payload._replace(trace=context)
 
     def _kept(self, open_job: _OpenJob, finished: FinishedJob) -> None:
         if not open_job.is_kept:

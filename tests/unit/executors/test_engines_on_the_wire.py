@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import zlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 
 import pytest
 
@@ -56,12 +55,12 @@ class TestAnAnswer:
         executor = wire.executor()
         for number in range(5):
             trace = TraceContext(number + 1, 7) if number % 2 else None
-            await executor.execute(replace(chat(PROMPT), trace=trace))
+            await executor.execute(chat(PROMPT)._replace(trace=trace))
         assert wire.server.connections == 1
 
     async def test_says_where_it_stands_in_a_trace(self, wire: Wire) -> None:
         executor, trace = wire.executor(), TraceContext(0xABC, 0xDEF)
-        await executor.execute(replace(chat(PROMPT), trace=trace))
+        await executor.execute(chat(PROMPT)._replace(trace=trace))
         await executor.execute(chat(PROMPT))
         wire.server.default = wire.embedding()
         await executor.execute(EmbeddingPayload("m", ("one",), trace))

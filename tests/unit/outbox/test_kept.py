@@ -8,7 +8,6 @@ import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,7 +47,7 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
 
 
 def failed(job: str) -> FinishedJob:
-    return replace(finished(job), outcome=Failure("the engine is out of memory", "m"))
+    return finished(job)._replace(outcome=Failure("the engine is out of memory", "m"))
 
 
 async def was_put(outbox: Outbox, result: FinishedJob) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -67,7 +66,7 @@ async def test_a_refusal_that_quotes_the_answer_shows_none_of_it() -> None:
     told = Success(Generation("It was the gnu, with a spanner.", "tiny", "stored"))
     for detail in ("no: It was the gnu, with", [{"loc": ["body"], "msg": "It was the gnu, with a spanner."}]):
         bench.gateway.fail(Step.UPDATE_RESULT, Reply(422, {}, json.dumps({"detail": detail}).encode()))
-        verdict = await source.settle(replace(SUCCESS, outcome=told))
+        verdict = await source.settle(SUCCESS._replace(outcome=told))
         assert verdict.ruling is Ruling.DEAD_LETTER
         assert "quotes the result" in verdict.reason
         assert "gnu" not in verdict.reason

@@ -212,7 +212,7 @@ def test_a_job_is_given_up_when_its_asker_waits_no_longer(asker_s: float | None,
         bench = Bench(policy=replace(POLICY, job_deadline_s=230, heeds_job_limits=heeded))
         bench.executor.plan(NEVER)
         running = runner(bench)
-        running.start(replace(job("a"), time_limit_s=asker_s), SOURCE)
+        running.start(job("a")._replace(time_limit_s=asker_s), SOURCE)
         await asyncio.sleep(ends_s - 1)
         assert running.busy == 1
         await asyncio.sleep(2)
