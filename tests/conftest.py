@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 NEEDS = {"needs_tinyproxy": "tinyproxy", "needs_microsocks": "microsocks"}
 
@@ -17,6 +18,9 @@ PROOFS = {"simulation", "failpoints", "crash", "evil", "secrets", "soak"}
 
 
 def pytest_configure() -> None:
+    # How long an example takes says more about the machine than about the program.
+    settings.register_profile("any machine", deadline=None)
+    settings.load_profile("any machine")
     # A shell starts what runs in its background deaf to SIGINT, and children inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

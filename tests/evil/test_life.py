@@ -41,9 +41,7 @@ T = TypeVar("T")
 
 pytestmark = pytest.mark.timeout(120)
 
-SHORT = settings(
-    max_examples=12, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
-)
+SHORT = settings(max_examples=12, stateful_step_count=15, suppress_health_check=list(HealthCheck), print_blob=True)
 
 FAULTS = st.sampled_from(
     [

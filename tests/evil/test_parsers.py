@@ -32,7 +32,7 @@ from node.settings.roster import load_roster
 from tests.evil.replies import DATES, ODD
 from tests.evil.steps import STEPS
 
-SHORT = settings(deadline=None, print_blob=True, max_examples=60, suppress_health_check=list(HealthCheck))
+SHORT = settings(print_blob=True, max_examples=60, suppress_health_check=list(HealthCheck))
 
 TEXT = st.text(st.characters(), max_size=60)
 VALUES = st.recursive(

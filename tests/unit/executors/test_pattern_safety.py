@@ -85,7 +85,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=500, derandomize=True)
 @given(st.lists(PIECES, max_size=14).map("".join))
 def test_whatever_is_taken_ends_on_texts_made_against_it(text: str) -> None:
     try:

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from node.domain.errors import BrokenReply, ReplyTooLarge
@@ -30,7 +30,6 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@settings(deadline=None)
 @given(
     data=st.binary(max_size=2000),
     encoding=st.sampled_from(list(PACKERS)),
@@ -45,7 +44,6 @@ def test_a_body_comes_out_as_it_went_in_however_it_is_cut(data: bytes, encoding:
     assert body.finish() == data
 
 
-@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=500))
 def test_deflate_may_lack_its_wrapping(data: bytes) -> None:
     body = BoundedBody({"content-encoding": "deflate"}, 10_000)
@@ -54,7 +52,6 @@ def test_deflate_may_lack_its_wrapping(data: bytes) -> None:
     assert body.finish() == data
 
 
-@settings(deadline=None)
 @given(encoding=st.sampled_from(["gzip", "deflate", "br", "gzip, gzip", "zstd"]), data=st.binary(max_size=200))
 def test_nonsense_is_broken_or_empty(encoding: str, data: bytes) -> None:
     body = BoundedBody({"content-encoding": encoding}, 1000)

@@ -380,7 +380,7 @@ callers = st.builds(
 outages = st.lists(st.tuples(seconds, seconds), max_size=3)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(crowd=st.lists(callers, max_size=14), outages=outages)
 @in_virtual_time
 async def test_it_never_stays_shut_when_the_service_is_back(

@@ -369,7 +369,7 @@ class Crowd:
 STEPS = st.sampled_from(["lease", "cancel", "release", "good", "bad", "break", "mend", "wait"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(steps=st.lists(st.tuples(STEPS, st.integers(0, 5)), max_size=60))
 @in_virtual_time
 async def test_leases_never_leak_and_everybody_gets_one_once_proxies_are_good(steps: list[tuple[str, int]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
@@ -18,7 +18,6 @@ def told(registry: CollectorRegistry) -> str:
     return re.sub(r"(_created\S*) .*", r"\1", generate_latest(registry).decode())
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(LABELS, VALUES)))
 def test_they_tell_the_same(measured: list[tuple[str, float]]) -> None:
     plain, stock = CollectorRegistry(), CollectorRegistry()

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from node.domain.identity import Hardware, Identity, NodeSpec
@@ -148,7 +148,6 @@ def test_a_prompt_of_five_megabytes() -> None:
 ANYTHING = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.lists(st.integers())
 
 
-@settings(deadline=None)
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys([*GOOD, "other"], ANYTHING)))
 def test_no_job_makes_the_reply_unreadable(data: dict[str, Any]) -> None:
     job = received(data)

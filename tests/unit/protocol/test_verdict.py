@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from node.domain.verdict import Ruling, Verdict
@@ -252,7 +252,6 @@ def encoded(value: object) -> bytes:
     return json.dumps(value).encode("utf-8", "surrogatepass")
 
 
-@settings(deadline=None)
 @given(
     step=st.sampled_from(list(Step)),
     status=st.integers(200, 599),

@@ -146,7 +146,7 @@ operations = st.tuples(
 )
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(operations, min_size=30, max_size=80))
 def test_every_job_is_pending_or_leased_or_accepted_and_accepted_once(steps: list[tuple[str, int]]) -> None:
     async def run() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from node.domain.errors import InputFault, InvalidInput
@@ -53,14 +53,12 @@ def _check(folder: str, flags: dict[str, object], environ: dict[str, str]) -> No
         assert all(fault.place and fault.problem and fault.remedy and str(fault).encode() for fault in faults)
 
 
-@settings(deadline=None)
 @given(environ=st.dictionaries(VARIABLES, SCALARS, max_size=6), flags=st.dictionaries(VARIABLES, SCALARS, max_size=2))
 def test_any_variables_and_flags(environ: dict[str, str], flags: dict[str, object]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         _check(folder, flags, environ)
 
 
-@settings(deadline=None)
 @given(
     toml=st.one_of(st.lists(STATEMENTS, max_size=5).map(lambda lines: "\n".join(lines).encode()), st.binary()),
     dotenv=st.one_of(st.lists(st.tuples(VARIABLES, SCALARS).map("=".join)).map("\n".join), st.text(max_size=30)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from node.domain.toml_lines import KeyPath, key_lines
@@ -96,7 +96,6 @@ def _shapes(name: str, key: str, value: str) -> st.SearchStrategy[list[str]]:
     )
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_lines_of_any_mix_of_statements(data: st.DataObject) -> None:
     lines: list[str] = []

@@ -8,7 +8,7 @@ import random
 import tempfile
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from node.domain.errors import InvalidInput
@@ -72,7 +72,6 @@ def _write(cells: dict[str, str]) -> str:
     return text.getvalue()
 
 
-@settings(deadline=None)
 @given(good=GOOD_ROWS, bad=BAD_LINES, seed=st.integers(0, 100), end=st.sampled_from(["\n", "\r\n", "\r"]))
 def test_no_good_row_is_lost(good: list[dict[str, str]], bad: list[str], seed: int, end: str) -> None:
     rows = [_write(cells) for cells in good] + bad
@@ -86,7 +85,6 @@ def test_no_good_row_is_lost(good: list[dict[str, str]], bad: list[str], seed: i
         assert str(found[node_id].hardware.ram_mb) == cells["ram"]
 
 
-@settings(deadline=None)
 @given(st.one_of(st.binary(max_size=300), st.binary(max_size=200).map(lambda tail: HEADER.encode() + b"\n" + tail)))
 def test_any_bytes_end_in_nodes_faults_or_invalid_input(raw: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -101,7 +99,6 @@ def test_any_bytes_end_in_nodes_faults_or_invalid_input(raw: bytes) -> None:
                 assert str(fault).encode()
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_a_damaged_roster_keeps_the_rows_that_were_not_touched(data: st.DataObject) -> None:
     text = roster_text(5, seed=1)
@@ -114,7 +111,6 @@ def test_a_damaged_roster_keeps_the_rows_that_were_not_touched(data: st.DataObje
     assert untouched <= {spec.node_id for spec in roster.nodes}
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(st.text(max_size=30), st.sampled_from(["10.0.0.1:80", "u:p@h:1", "# x", "http://h:1"]))))
 def test_any_list_of_proxies_is_read(lines: list[str]) -> None:
     found = parse_proxies("\n".join(lines), "proxies.txt")

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from node.domain.errors import InvalidInput
@@ -17,7 +17,6 @@ ROOT = Path(__file__).parents[3]
 MODEL_NAMES = st.text('abc:.-," ', min_size=1, max_size=8).filter(str.strip)
 
 
-@settings(deadline=None)
 @given(
     nodes=st.integers(1, 40),
     seed=st.integers(),

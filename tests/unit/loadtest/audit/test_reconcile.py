@@ -47,7 +47,7 @@ BESIDE: dict[Bug, set[Kind]] = {
 """What a bug may bring with it."""
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.booleans(), st.integers(1, 3))
 def test_a_good_gateway_is_clean_whatever_its_nodes_do(seed: int, deep: bool, shards: int) -> None:
     world = World(seed, shards=shards)
@@ -63,7 +63,7 @@ def test_a_good_gateway_is_clean_whatever_its_nodes_do(seed: int, deep: bool, sh
 @pytest.mark.parametrize("bug", list(Bug))
 @pytest.mark.parametrize("deep", [False, True])
 def test_a_planted_bug_is_named(bug: Bug, deep: bool) -> None:
-    @settings(max_examples=8, deadline=None)
+    @settings(max_examples=8)
     @given(st.integers(0, 10**6))
     def named(seed: int) -> None:
         world = World(seed, bug)
@@ -80,7 +80,7 @@ def test_a_planted_bug_is_named(bug: Bug, deep: bool) -> None:
     named()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 10**6), st.sampled_from([None, Bug.LOSE_RESULT, Bug.DOUBLE_ACCEPT]))
 def test_shards_tell_the_same_as_one_process(seed: int, bug: Bug | None) -> None:
     documents = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from node.loadtest.figures.buckets import FINE
@@ -26,7 +26,6 @@ def filled(moments: list[tuple[int, int]], limit: int = 32) -> Series:
     return series
 
 
-@settings(deadline=None)
 @given(moments, moments)
 def test_nothing_is_lost_by_halving_merging_and_travelling(
     one: list[tuple[int, int]], two: list[tuple[int, int]]
