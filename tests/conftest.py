@@ -9,11 +9,17 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 NEEDS = {"needs_tinyproxy": "tinyproxy", "needs_microsocks": "microsocks"}
 
 PROOFS = {"simulation", "failpoints", "crash", "evil", "secrets", "soak"}
 """Folders whose tests try hard to break what is promised; `make fast` leaves them out."""
+
+
+# How long an example takes says how busy the machine is; what hangs is ended by the time-out.
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")
 
 
 def pytest_configure() -> None:
