@@ -9,7 +9,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 NEEDS = {"needs_tinyproxy": "tinyproxy", "needs_microsocks": "microsocks"}
 
@@ -17,10 +17,12 @@ PROOFS = {"simulation", "failpoints", "crash", "evil", "secrets", "soak"}
 """Folders whose tests try hard to break what is promised; `make fast` leaves them out."""
 
 
+# How long an example takes says how busy the machine is; what hangs is ended by the time-out.
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")
+
+
 def pytest_configure() -> None:
-    # How long an example takes says more about the machine than about the program.
-    settings.register_profile("any machine", deadline=None)
-    settings.load_profile("any machine")
     # A shell starts what runs in its background deaf to SIGINT, and children inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

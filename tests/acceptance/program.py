@@ -45,7 +45,7 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", **more}
 
 
-def run(*arguments: str, cwd: Path = ROOT, timeout_s: float = 25, **env: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, cwd: Path = ROOT, timeout_s: float = 50, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
         [sys.executable, MAIN, *arguments],

@@ -21,7 +21,7 @@ from tests.acceptance.program import Running, run, running, url_in
 from tests.support.llama_server import ALIAS, LlamaServer, needs_llama, write_tiny_model
 from tests.support.waiting import wait_until_sync
 
-pytestmark = [needs_llama, pytest.mark.timeout(90)]
+pytestmark = [needs_llama, pytest.mark.timeout(90), pytest.mark.xdist_group("node")]  # one world for all
 
 SECRET = "node-secret-hunter2-never-shown"
 ENGINE_KEY = "sk-engine-hunter2-never-shown"

@@ -61,7 +61,7 @@ class WithPage:
 
     async def linger(self, exit_code_at_third_signal: int) -> None:
         """Keep the page until a signal."""
-        self.say(f"The live page stays at {self._url} until Ctrl+C.")
         over = Signal()
         with ShutdownSignals(over.set, over.set, exit_code_at_third_signal):
+            self.say(f"The live page stays at {self._url} until Ctrl+C.")
             await over.wait()

@@ -20,6 +20,13 @@ KEY = "sk-hunter2-of-the-engine"
 Opener = Callable[..., OpenAiExecutor]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process for all tests that share a server: two seconds of a core go by before one answers."""
+    for item in items:
+        if {"llama", "odd_llama"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group("engines"))
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with a model."""

@@ -133,6 +133,25 @@ async def test_the_page_is_there_for_the_run_and_what_comes_after() -> None:
             await client.get(url)
 
 
+async def test_ctrl_c_is_heeded_as_soon_as_it_is_told_of() -> None:
+    class AtOnce(Lines):
+        def say(self, text: str) -> None:
+            if "until Ctrl+C" in text:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    unheeded: list[int] = []
+    former = signal.signal(signal.SIGINT, lambda number, _frame: unheeded.append(number))
+    try:
+        async with AsyncExitStack() as stack, asyncio.timeout(10):
+            page = WithPage(AtOnce(console(), seconds()), page_options(0, autostart=True), stack)
+            lingering = asyncio.create_task(page.linger(99))
+            await wait_until(lambda: lingering.done() or unheeded)
+            lingering.cancel()
+    finally:
+        signal.signal(signal.SIGINT, former)
+    assert unheeded == []
+
+
 async def test_with_autostart_nobody_is_told_to_press_anything() -> None:
     made = console()
     async with AsyncExitStack() as stack:
