@@ -87,22 +87,24 @@ class Feed:
         places = [(track, Place()) for track in self._tracks]
         said: dict[str, object] = {}
         while not self._is_closed:
-            # Before the rest is read, so that the last state comes with the last figures.
+            # Before the rest is read, which takes as long as its reader does: no state comes before its figures, after
+            # which none that draws them might come.
             is_judged, ticks, is_over = self._run.verdict is not None, self._ticks, is_ended(self._run)
+            state = self.state()
             if said.get("ticks") != ticks or is_judged:
                 for track, place in places:
                     for at, until in place.spans(track, is_over=is_over):
                         yield self._block(track, at, until)
                         await asyncio.sleep(0)
             said["ticks"] = ticks
-            news = b"".join(self._news(said))
+            news = b"".join(self._news(said, state))
             yield news or _ALIVE
             if is_judged:
                 yield _event("end", {})
                 return
             await bell.wait(_LOOK_S)
 
-    def _news(self, said: dict[str, object]) -> Iterator[bytes]:
+    def _news(self, said: dict[str, object], state: bytes) -> Iterator[bytes]:
         """What has changed since it was said; ``said`` is brought up to date."""
         figures = self._run.figures
         now: dict[str, object] = {
@@ -113,7 +115,7 @@ class Feed:
             if said.get(name) != content:
                 said[name] = content
                 yield _event(name, content)
-        if said.get("state") != (state := self.state()):
+        if said.get("state") != state:
             said["state"] = state
             yield _framed("state", state)
 
