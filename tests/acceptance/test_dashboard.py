@@ -51,6 +51,11 @@ class Terminal:
                     assert condition(), f"it ended, and the screen shows:\n{self.text}"
                     return
 
+    def read_until_quiet(self, quiet_s: float = 0.2) -> None:
+        """Read to the end of a frame: the next one comes much later than what belongs together."""
+        while select.select([self._master], [], [], quiet_s)[0]:
+            self._stream.feed(os.read(self._master, 65536))
+
     @property
     def is_cursor_hidden(self) -> bool:
         return bool(self._screen.cursor.hidden)

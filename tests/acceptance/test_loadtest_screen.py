@@ -59,6 +59,7 @@ def test_a_terminal_that_is_held_does_not_hold_the_load(tmp_path: Path) -> None:
     arguments = ("loadtest", written(tmp_path, "120s", "[]"), "--state-dir", str(tmp_path), "--json", str(document))
     with terminal(*arguments, width=80, height=24) as screen:
         screen.read_until(lambda: "12 of 12" in screen.text)
+        screen.read_until_quiet()
         screen.type(b"\x13")
         held_s = 3.0
         until = time.monotonic() + held_s
