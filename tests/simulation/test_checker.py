@@ -175,10 +175,10 @@ def a_job_that_is_dropped(patch: pytest.MonkeyPatch) -> None:
 def a_job_that_is_never_answered(patch: pytest.MonkeyPatch) -> None:
     run_ = JobRunner._run
 
-    async def seldom(self: JobRunner, open_job: Any) -> None:
+    async def seldom(self: JobRunner, open_job: Any, work: Any) -> None:
         open_job.is_kept = int(open_job.key.job[-2:]) % 3 == 0
         if not open_job.is_kept:
-            await run_(self, open_job)
+            await run_(self, open_job, work)
 
     patch.setattr(JobRunner, "_run", seldom)
 
