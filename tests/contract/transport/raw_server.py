@@ -95,9 +95,14 @@ async def running(tls: ssl.SSLContext | None = None) -> AsyncIterator[RawServer]
     finally:
         server.close()
         state.ending.set()
-        for writer in writers:
-            writer.transport.abort()
-        await wait_until(lambda: state.open == 0)
+
+        def is_left() -> bool:
+            # One that was let in just now is served after the listener has closed.
+            for writer in writers:
+                writer.transport.abort()
+            return state.open == 0
+
+        await wait_until(is_left, what="all connections are closed")
 
 
 Behaviour = Callable[[RawServer, Seen, asyncio.StreamWriter], Awaitable[None]]
