@@ -38,7 +38,7 @@ simulate: install ## run a fleet of simulated nodes; ARGS="--duration 30s" passe
 test: install-dev ## run all tests; PYTEST_ARGS="tests/unit -k outbox" narrows them
 	$(PYTEST) $(PYTEST_ARGS)
 
-fast: install-dev ## run all but those that try hard to break what is promised; less than three minutes
+fast: install-dev ## run all but those that try hard to break what is promised; three to four minutes
 	$(PYTEST) -m "not proof" $(PYTEST_ARGS)
 
 coverage: install-dev ## run all tests and hold the branch coverage
