@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+from collections.abc import AsyncIterator
 from typing import cast
 
 import pytest
@@ -18,6 +20,22 @@ from node.loadtest.figures.figures import Count, Measure
 from node.protocol.routes import Step
 from tests.integration.loadtest.world import fault, plan_text, world
 from tests.support.virtual_time import VirtualClock, VirtualLoop, in_virtual_time
+
+
+@contextlib.asynccontextmanager
+async def starving() -> AsyncIterator[None]:
+    """Within the block the loop stands still for 0.15 s, ten times a second."""
+    loop = cast("VirtualLoop", asyncio.get_running_loop())
+
+    async def starve() -> None:
+        while True:
+            await asyncio.sleep(0.1)
+            loop.advance(0.15)
+
+    task = asyncio.create_task(starve())
+    yield
+    task.cancel()
+    await asyncio.wait([task])
 
 
 @in_virtual_time
@@ -69,19 +87,11 @@ async def test_a_gateway_that_leaves_too_many_without_an_answer_has_failed() -> 
 @in_virtual_time
 async def test_a_generator_that_falls_behind_is_void_however_many_are_in_flight() -> None:
     async with world(plan_text(), policy=DriverPolicy(max_in_flight=5)) as it:
-        loop = cast("VirtualLoop", asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
         loop.call_later(4.5, it.door.shut)
         loop.call_later(9.5, it.door.open)
-
-        async def starve() -> None:
-            while True:
-                await asyncio.sleep(0.1)
-                loop.advance(0.15)
-
-        starving = asyncio.create_task(starve())
-        outcome = await it.outcome()
-        starving.cancel()
-        await asyncio.wait([starving])
+        async with starving():
+            outcome = await it.outcome()
     assert outcome.figures.counts[Count.DROPPED] > 0
     assert outcome.verdict is Verdict.VOID
 
@@ -129,18 +139,8 @@ async def test_a_backlog_at_the_end_of_the_load_is_judged() -> None:
 
 @in_virtual_time
 async def test_a_starved_event_loop_makes_the_run_void() -> None:
-    async with world(plan_text()) as it:
-        loop = cast("VirtualLoop", asyncio.get_running_loop())
-
-        async def starve() -> None:
-            while True:
-                await asyncio.sleep(0.1)
-                loop.advance(0.15)
-
-        starving = asyncio.create_task(starve())
+    async with world(plan_text()) as it, starving():
         outcome = await it.outcome()
-        starving.cancel()
-        await asyncio.wait([starving])
     assert outcome.verdict is Verdict.VOID
     assert any("event loop was late" in reason for reason in outcome.health.reasons)
 

@@ -24,4 +24,5 @@ def test_what_the_machine_ran_out_of_is_told_by_what_it_kept_from_being_done() -
 def test_failures_of_a_gateway_are_none() -> None:
     errors = Reasons()
     errors.count("submit", "HTTP 503")
+    errors.count("poll", f"HTTP 500: {os.strerror(errno.EMFILE)}")
     assert list(shortages(errors)) == []
