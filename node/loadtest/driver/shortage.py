@@ -23,9 +23,9 @@ def shortage(error: TransportError) -> str | None:
 
 
 def shortages(errors: Reasons) -> Iterator[str]:
-    """Sentences on what was short, by what it kept from being done; what a gateway says of itself is left out."""
+    """Sentences on what was short, by what it kept from being done."""
     for name, times in errors.most_common():
         what, _, reason = name.partition(": ")
         words = next((words for words in _WORDS if words in reason), None)
-        if words is not None and "HTTP " not in reason:
+        if words is not None:
             yield f"connections that this machine could not open: {times} ({what}), {words.lower()}"
