@@ -157,9 +157,8 @@ class Timetable:
     def add(self, at: float, lane: Lane, parcel: Parcel | None = None) -> None:
         """Note that a parcel, or else the lane itself, is due then."""
         self._order += 1
-        entry = (at, self._order, lane, parcel)
-        heapq.heappush(self._heap, entry)
-        if self._heap[0] is entry:
+        heapq.heappush(self._heap, (at, self._order, lane, parcel))
+        if self._heap[0][1] == self._order:
             self._on_sooner()
 
     def next_at(self) -> float | None:

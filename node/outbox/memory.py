@@ -8,7 +8,8 @@ from node.domain.errors import StorageFull
 from node.domain.ids import JobKey
 from node.domain.policies import OutboxPolicy
 from node.domain.results import Embeddings, Failure, FinishedJob
-from node.outbox.shelf import Shelf, Shelved, expiry_reason
+from node.outbox.shelf import Shelf, expiry_reason
+from node.outbox.shelved import Shelved
 from node.ports.clock import Clock
 from node.ports.outbox import Keeping
 

@@ -15,7 +15,8 @@ from node.domain.policies import OutboxPolicy
 from node.domain.results import FinishedJob
 from node.outbox import TOPIC, rows
 from node.outbox.codec import decode, encode
-from node.outbox.shelf import Shelf, Shelved, expiry_reason
+from node.outbox.shelf import Shelf, expiry_reason
+from node.outbox.shelved import Shelved
 from node.ports.clock import Clock
 from node.ports.events import EventSink
 from node.ports.outbox import Keeping

@@ -185,9 +185,11 @@ class JobRunner:
                 await self._around.sender.put(finished, kept)
             except StorageError as error:
                 self._around.events.emit(ResultUnsafe(finished.key, str(error)))
-                attempt += 1
-                # The slot stays busy: a node whose disk takes nothing must not take more work.
-                await Bell().wait(self._around.policy.back_off.draw(attempt, self._around.random))
+            else:
+                continue
+            attempt += 1
+            # The slot stays busy: a node whose disk takes nothing must not take more work.
+            await Bell().wait(self._around.policy.back_off.draw(attempt, self._around.random))
 
     def _finish(self, open_job: _OpenJob, outcome: Success | Failure) -> FinishedJob:
         clock = self._around.clock

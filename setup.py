@@ -1,0 +1,19 @@
+"""Builds what setup.cfg says; with COMPILED=1 in the environment the modules of its [compiled] are compiled by mypyc."""
+
+import configparser
+import os
+from pathlib import Path
+
+from setuptools import setup
+
+settings = configparser.ConfigParser(interpolation=None)
+settings.read_string(Path(__file__).with_name("setup.cfg").read_text(encoding="utf-8"))
+
+if os.environ.get("COMPILED") == "1":
+    from mypyc.build import mypycify
+
+    extensions = mypycify(settings["compiled"]["modules"].split(), opt_level="3", debug_level="0")
+else:
+    extensions = []
+
+setup(ext_modules=extensions)
