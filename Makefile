@@ -14,6 +14,8 @@ KILLS ?= 200
 DRAINS ?= 60
 MINUTES ?= 60
 N ?= 100000
+# What `make compiled` makes comes before the checkout.
+COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/compiled:$(CURDIR)
 # More than `make test` needs: engine-tests for a real engine, deploy-tests for what lints deploy/, browser-tests for the
 # live page, ray for load over several machines. Without them those tests are skipped.
 EXTRAS ?= dev
@@ -23,7 +25,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev simulate test check format coverage lock clean
-.PHONY: fast simulation crashtest draintest failpoints fuzz soak stampede mutation bench
+.PHONY: fast simulation crashtest draintest failpoints fuzz soak stampede mutation compiled test-compiled bench
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -76,8 +78,16 @@ mutation: install-dev ## change the code a little, again and again, and see the 
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,mutation]'
 	$(BIN)/python -m tests.mutation $(ARGS)
 
-bench: install $(BENCH)/.installed ## measure the program beside its peers on two cores, some 25 minutes; QUICK=1 for less than 5
-	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
+compiled: install ## compile the modules that each request goes through, into build/compiled; takes a C compiler
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[compiled]'
+	rm -rf build/compiled
+	COMPILED=1 $(BIN)/python setup.py --quiet build --build-temp build/temp --build-lib build/compiled
+
+test-compiled: install-dev compiled ## run the tests of what a request goes through on the compiled program
+	$(COMPILED) $(PYTEST) --import-mode=append -m "not proof and not interpreted" $(or $(PYTEST_ARGS),$(TOUCHED))
+
+bench: install $(BENCH)/.installed $(if $(shell command -v gcc),compiled) ## measure the program beside its peers on two cores, some 25 minutes; QUICK=1 for less than 5
+	$(if $(filter compiled,$^),$(COMPILED)) $(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
 
 $(BENCH)/.installed: | $(VENV)/bin/python
 	@$(PYTHON) -m venv $(BENCH)

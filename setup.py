@@ -10,8 +10,10 @@ settings = configparser.ConfigParser(interpolation=None)
 settings.read_string(Path(__file__).with_name("setup.cfg").read_text(encoding="utf-8"))
 
 if os.environ.get("COMPILED") == "1":
-    from mypyc.build import mypycify
-
+    try:
+        from mypyc.build import mypycify
+    except ImportError:
+        raise SystemExit("COMPILED=1 takes mypyc: pip install '.[compiled]', then pip's --no-build-isolation") from None
     extensions = mypycify(settings["compiled"]["modules"].split(), opt_level="3", debug_level="0")
 else:
     extensions = []

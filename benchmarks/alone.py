@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from benchmarks.cores import bound, on_core
 from benchmarks.figures import Unmeasurable
+from benchmarks.turns import ROOT
 
-_ROOT: Final = Path(__file__).resolve().parents[1]
+_SAME: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-def told_by(module: str, *flags: str, within_s: float, core: int | None = None) -> dict[str, Any]:
-    """What ``python -m benchmarks.MODULE FLAGS --json`` prints as its last line.
+def told_by(
+    module: str, *flags: str, within_s: float, core: int | None = None, environment: Mapping[str, str] = _SAME
+) -> dict[str, Any]:
+    """What ``python -m benchmarks.MODULE FLAGS --json`` prints as its last line; ``environment`` is added to this one's.
 
     Raises:
         Unmeasurable: it failed, or took longer than so many seconds.
@@ -24,7 +29,14 @@ def told_by(module: str, *flags: str, within_s: float, core: int | None = None) 
     pinned = bound(*command) if core is None else on_core(core, *command)
     try:
         done = subprocess.run(
-            pinned, cwd=_ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=within_s, check=False
+            pinned,
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=within_s,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise Unmeasurable(f"{module} took longer than {within_s:g} s") from error

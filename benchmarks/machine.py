@@ -16,6 +16,7 @@ import psutil
 
 from benchmarks.figures import Unmeasurable
 from benchmarks.static_gateway import find_nginx
+from node.runtime.build import of_what_kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ class Machine:
 
 def facts(peers: dict[str, str | None]) -> Machine:
     """Those of this machine, now."""
-    ours = {name: version(name) for name in ("uvloop", "httptools", "llm-worker-node")}
+    ours = {name: version(name) for name in ("uvloop", "httptools")}
+    ours["llm-worker-node"] = of_what_kind(version("llm-worker-node"))
     return Machine(
         date=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         cpu=_cpu(),

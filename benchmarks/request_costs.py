@@ -11,7 +11,7 @@ import argparse
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple
 
 from benchmarks.cores import Cores, two_cores
@@ -20,7 +20,8 @@ from benchmarks.node_loop import client as node_loop
 from benchmarks.peers.found import Peer, Peers, find_peers
 from benchmarks.static_gateway import static_gateway
 from benchmarks.synthetic_fleet import FleetPlan
-from benchmarks.turns import Client, Shape, Turn, take_turn
+from benchmarks.turns import INTERPRETED, Client, Shape, Turn, take_turn
+from node.runtime.build import is_compiled
 
 Load = Literal["jobs", "mixed", "polls"]
 
@@ -32,6 +33,7 @@ SAYS: Final[Mapping[Load, str]] = {
     "mixed": "four polls in five are empty",
     "polls": "all polls are empty",
 }
+_USERS: Final = (50, 200)
 _CYCLE_S: Final = 0.05
 _MANY: Final = 1000
 """Nodes wait for a cycle after an empty poll: so many at the shortest cycle keep a core busy."""
@@ -67,7 +69,7 @@ Turns = Mapping[str, Sequence[Turn | str]]
 
 def contenders(peers: Peers) -> list[Contender]:
     """Everybody, in the order of their turns."""
-    made = [*(each for users in (50, 200) for each in _with_jobs(peers, users))]
+    made = [*(each for users in _USERS for each in _with_jobs(peers, users))]
     made.append(Contender("httpx", "httpx, a client a user", "jobs", 50, _python("httpx_loop", 50, "own")))
     made += _mixed(peers)
     made += _polls(peers)
@@ -75,7 +77,9 @@ def contenders(peers: Peers) -> list[Contender]:
 
 
 def _with_jobs(peers: Peers, users: int) -> Iterator[Contender]:
-    yield Contender("node_loop", "this program's nodes", "jobs", users, node_loop(FleetPlan(users)))
+    ours = node_loop(FleetPlan(users))
+    yield Contender("node_loop", "this program's nodes", "jobs", users, ours)
+    yield Contender("node_interpreted", "this program's nodes, interpreted", "jobs", users, _interpreted(ours))
     yield Contender("locust_bare", "Locust FastHttpUser, get and post", "jobs", users, _locust(peers, users, "Bare"))
     yield Contender("locust_checked", "Locust FastHttpUser, rest", "jobs", users, _locust(peers, users, "Checked"))
     if users == 200:
@@ -104,6 +108,10 @@ def _polls(peers: Peers) -> Iterator[Contender]:
     yield Contender("wrk", "wrk, one thread", "polls", 200, _wrk(peers, 200))
 
 
+def _interpreted(client: Client) -> Client | str:
+    return replace(client, environment=INTERPRETED) if is_compiled() else "all its modules are interpreted"
+
+
 def transport(users: int) -> Client:
     """The program's own transport with nothing above it."""
     return _python("transport_loop", users, "fast")
@@ -127,7 +135,7 @@ def _wrk(peers: Peers, users: int) -> Client | str:
 
 
 def _peer(peer: Peer, *arguments: str) -> Client | str:
-    return peer.missing or Client([*peer.command, *arguments])
+    return peer.missing or Client([*peer.command, *arguments], INTERPRETED)
 
 
 def take_turns(
@@ -174,6 +182,7 @@ def kinds(everybody: Sequence[Contender]) -> list[Kind]:
     least = Goal(at_least=5)
     made = [
         Kind("node_loop.ratio_vs_locust_fast", "nodes by Locust's faster way: requests a CPU-second", "×", least),
+        Kind("node_loop.ratio_interpreted_vs_locust_fast", "nodes, interpreted, by Locust's faster way", "×"),
         Kind("node_loop.ratio_vs_locust_bare", "nodes by Locust with get and post", "×"),
         Kind("node_loop.ratio_vs_locust_checked", "nodes by Locust with rest", "×"),
         Kind("node_loop.ratio_mixed_vs_locust_fast", "nodes by Locust's faster way, four polls in five empty", "×"),
@@ -197,10 +206,13 @@ def found(everybody: Sequence[Contender], turns: Turns) -> Found:
         missing = next((turn for turn in turns[each.key] if isinstance(turn, str)), "it took no turn")
         made[f"requests.{each.key}.cpu_us"] = Spread.of([one.cpu_us for one in windows]) if windows else missing
         made[f"requests.{each.key}.per_s"] = Spread.of([one.per_s for one in windows]) if windows else missing
-    jobs = {users: f"jobs.node_loop_{users}" for users in (50, 200)}
-    bare, checked = ({users: [f"jobs.locust_{way}_{users}"] for users in (50, 200)} for way in ("bare", "checked"))
-    either = {users: bare[users] + checked[users] for users in (50, 200)}
+    jobs, interpreted = (
+        {users: f"jobs.{name}_{users}" for users in _USERS} for name in ("node_loop", "node_interpreted")
+    )
+    bare, checked = ({users: [f"jobs.locust_{way}_{users}"] for users in _USERS} for way in ("bare", "checked"))
+    either = {users: bare[users] + checked[users] for users in _USERS}
     made["node_loop.ratio_vs_locust_fast"] = _worst(jobs, either, turns)
+    made["node_loop.ratio_interpreted_vs_locust_fast"] = _worst(interpreted, either, turns)
     made["node_loop.ratio_vs_locust_bare"] = _worst(jobs, bare, turns)
     made["node_loop.ratio_vs_locust_checked"] = _worst(jobs, checked, turns)
     mixed = ["mixed.locust_bare_200", "mixed.locust_checked_200"]

@@ -24,6 +24,9 @@ from benchmarks.figures import Unmeasurable
 from benchmarks.static_gateway import POLL, RESULT
 
 ROOT: Final = Path(__file__).resolve().parents[1]
+INTERPRETED: Final[Mapping[str, str]] = {"PYTHONSAFEPATH": "", "PYTHONPATH": ""}
+"""The environment in which a program of the checkout is run as it stands there, whatever is compiled."""
+
 _START_S: Final = 30.0
 _END_S: Final = 5.0
 

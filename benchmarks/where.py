@@ -2,7 +2,7 @@
 
 Run as ``.venv/bin/python -m benchmarks.where``. A whole request of the nodes and one of the transport alone are measured;
 what lies between is divided as a profile of the nodes divides it. A profile makes much of parts with many small calls:
-the division is an estimate, the sum is not.
+the division is an estimate, the sum is not. A profile sees nothing of compiled modules: this is of the interpreted program.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from benchmarks.node_loop import hold
 from benchmarks.request_costs import LOADS, SAYS, Load, transport
 from benchmarks.static_gateway import static_gateway
 from benchmarks.synthetic_fleet import FleetPlan
-from benchmarks.turns import Shape, take_turn
+from benchmarks.turns import INTERPRETED, Shape, take_turn
 
 PARTS: Final[Mapping[str, str]] = {
     "transport": "transport and kernel, measured alone",
@@ -63,7 +63,7 @@ def measured() -> Found:
     Raises:
         Unmeasurable: see `told_by`.
     """
-    told = told_by("where", within_s=180)
+    told = told_by("where", within_s=180, environment=INTERPRETED)
     return {f"where.{load}.{part}_us": Spread.of([told[load].get(part, 0.0)]) for load in _PLANS for part in PARTS}
 
 

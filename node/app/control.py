@@ -20,6 +20,7 @@ from pydantic_core import from_json
 from node.domain.errors import StepRefused, StorageUnavailable, TryLater
 from node.domain.secret import Secret
 from node.ports.transport import Request, Transport
+from node.runtime.private_file import write_private
 
 CONTROL_FILE: Final = "control.json"
 NODES_FOLDER: Final = Path("nodes")
@@ -59,7 +60,7 @@ def control_handle(folder: Path, handle: ControlHandle) -> Iterator[None]:
     """
     path = folder / CONTROL_FILE
     try:
-        _write(path, handle)
+        write_private(path, _content(handle))
     except OSError as error:
         raise StorageUnavailable(f"{path}: {error.strerror}") from error
     try:
@@ -131,20 +132,17 @@ async def _ask(request: Request, transport: Transport) -> Mapping[str, Any]:
     return content
 
 
-def _write(path: Path, handle: ControlHandle) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
-    content = {
-        "node": handle.node,
-        "url": handle.url,
-        "token": handle.token.reveal(),
-        "pid": handle.pid,
-        "worker": handle.worker,
-        "host": handle.host,
-    }
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        json.dump(content, file)
+def _content(handle: ControlHandle) -> bytes:
+    return json.dumps(
+        {
+            "node": handle.node,
+            "url": handle.url,
+            "token": handle.token.reveal(),
+            "pid": handle.pid,
+            "worker": handle.worker,
+            "host": handle.host,
+        }
+    ).encode()
 
 
 def _read(path: Path) -> ControlHandle | None:

@@ -6,12 +6,12 @@ It leaves a file with its URL and control token, readable by its user alone, bel
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from node.domain.errors import StorageUnavailable
+from node.runtime.private_file import write_private
 from node.sandbox.handshake import Handshake, read_handshake
 
 CONTROL_FILE: Final = Path("gateway.json")
@@ -26,7 +26,7 @@ def control_file(state_dir: Path, handshake: Handshake) -> Iterator[None]:
     """
     path = state_dir / CONTROL_FILE
     try:
-        _write(path, handshake)
+        write_private(path, handshake.to_line())
     except OSError as error:
         raise StorageUnavailable(f"{path}: {error.strerror}") from error
     try:
@@ -34,15 +34,6 @@ def control_file(state_dir: Path, handshake: Handshake) -> Iterator[None]:
     finally:
         if read_control_file(state_dir) == handshake:
             path.unlink()
-
-
-def _write(path: Path, handshake: Handshake) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(handshake.to_line())
 
 
 def read_control_file(state_dir: Path, url: str = "") -> Handshake | None:

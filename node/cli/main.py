@@ -15,6 +15,7 @@ import typer
 from node import __version__
 from node.cli import commands
 from node.cli.exit_codes import ExitCode
+from node.runtime.build import of_what_kind
 
 _OWN_OPTIONS: Final = {"--help", "-h", "--version", "--install-completion", "--show-completion"}
 
@@ -32,7 +33,7 @@ commands.add_to(app)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"llm-node {__version__}")
+        typer.echo(f"llm-node {of_what_kind(__version__)}")
         raise typer.Exit
 
 

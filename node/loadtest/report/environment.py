@@ -10,6 +10,7 @@ import psutil
 
 from node import __version__
 from node.machine.probe import os_name
+from node.runtime.build import of_what_kind
 
 _CPUINFO: Final = Path("/proc/cpuinfo")
 
@@ -19,7 +20,7 @@ def environment(cpuinfo: Path = _CPUINFO) -> dict[str, str]:
     cores = psutil.cpu_count() or 1
     memory_gb = psutil.virtual_memory().total / 2**30
     return {
-        "program": f"llm-worker-node {__version__}",
+        "program": f"llm-worker-node {of_what_kind(__version__)}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": f"{os_name()}, {platform.machine()}",
         "processor": f"{cores} × {_processor(cpuinfo)}",
