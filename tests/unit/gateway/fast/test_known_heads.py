@@ -145,6 +145,7 @@ async def test_posts_to_one_address_share_their_head_and_not_their_bodies() -> N
     assert [request.partition(b" ")[0] for request in came] == [b"POST"] * 4 + [b"PUT"]
 
 
+@pytest.mark.interpreted
 def test_heads_that_never_come_again_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known, "_MOST", 10)
     heads = KnownHeads()

@@ -62,6 +62,7 @@ async def test_a_fleet_that_comes_back_opens_connections_anew(factory: FastTrans
     assert server.connections == 2
 
 
+@pytest.mark.interpreted
 async def test_what_rests_for_too_long_is_closed(
     factory: FastTransportFactory, server: RawServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +76,7 @@ async def test_what_rests_for_too_long_is_closed(
     await transport.aclose()
 
 
+@pytest.mark.interpreted
 async def test_when_all_ask_at_once_most_wait_for_a_connection_that_is_there(
     factory: FastTransportFactory, server: RawServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,6 +89,7 @@ async def test_when_all_ask_at_once_most_wait_for_a_connection_that_is_there(
         await transport.aclose()
 
 
+@pytest.mark.interpreted
 async def test_connections_that_stay_busy_hold_nobody_up(
     factory: FastTransportFactory, server: RawServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,6 +104,7 @@ async def test_connections_that_stay_busy_hold_nobody_up(
     assert all(isinstance(end, BrokenReply) for end in await asyncio.gather(*held, return_exceptions=True))
 
 
+@pytest.mark.interpreted
 async def test_a_turn_that_does_not_come_ends_in_time_and_with_its_transport(
     factory: FastTransportFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,6 +137,7 @@ async def test_a_turn_that_does_not_come_ends_in_time_and_with_its_transport(
     await listener.wait_closed()
 
 
+@pytest.mark.interpreted
 async def test_who_is_cancelled_passes_the_turn_on(
     factory: FastTransportFactory, server: RawServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,6 +215,7 @@ async def test_an_exchange_is_not_cut_by_the_end_of_the_one_before_it(
 
 
 @pytest.mark.parametrize("unasked", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"], ids=["end", "reply"])
+@pytest.mark.interpreted
 async def test_what_comes_before_a_request_is_sent_is_no_reply_to_it_and_it_goes_out_anew(
     factory: FastTransportFactory, server: RawServer, monkeypatch: pytest.MonkeyPatch, unasked: bytes
 ) -> None:
