@@ -10,9 +10,10 @@ from node.domain.errors import StorageUnavailable
 from node.domain.events import Notice, ResultAccepted, ResultBuried, ResultDelayed
 from node.domain.ids import NodeId
 from node.domain.policies import OutboxPolicy
+from node.domain.results import FinishedJob
 from node.domain.verdict import Ruling, Verdict
 from node.outbox import TOPIC
-from node.outbox.lanes import Lane, Parcel, Timetable
+from node.outbox.lanes import Lane, Lanes, Parcel, Timetable
 from node.ports.clock import Clock, Random
 from node.ports.events import EventSink
 from node.ports.outbox import Keeping, Outbox
@@ -47,11 +48,16 @@ class Dispatch:
         self._tasks = tasks
         self._timetable = timetable
         self._on_change = on_change
+        self.lanes = Lanes()
         self.moving = False
         """Nothing is started while it is false."""
 
-    def take(self, lane: Lane, parcel: Parcel) -> None:
-        """Start a parcel that the outbox has just taken, or let it wait for its turn."""
+    def take(self, finished: FinishedJob) -> None:
+        """Start a result that waits in the outbox, or let it wait for its turn, unless it is on its way already."""
+        key = finished.key
+        lane, parcel = self.lanes.lane(key.node, key.source), Parcel(finished)
+        if lane.parcels.setdefault(key, parcel) is not parcel:
+            return
         source = None if lane.waiting else self._free_source(lane)
         if source is None:
             lane.queue.append(parcel)

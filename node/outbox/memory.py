@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from node.domain.errors import StorageFull
 from node.domain.ids import JobKey
 from node.domain.policies import OutboxPolicy
-from node.domain.results import Embeddings, Failure, FinishedJob
-from node.outbox.shelf import Shelf, expiry_reason
+from node.domain.results import FinishedJob
+from node.outbox.shelf import Shelf, expiry_reason, size_in_memory
 from node.outbox.shelved import Shelved
 from node.ports.clock import Clock
-from node.ports.outbox import Keeping
-
-_UNKNOWN: Final = Keeping.UNKNOWN
-
-_OVERHEAD_BYTES = 512
-"""What a result counts for besides its text: about the size of the rest of its record on disk."""
-
-_NUMBER_BYTES = 20
-"""What a number of a vector counts for, as it is written."""
 
 
 class MemoryOutbox(Shelved):
@@ -78,20 +67,4 @@ class MemoryOutbox(Shelved):
         """See `node.ports.outbox.Outbox.aclose`."""
 
     def _put(self, finished: FinishedJob) -> bool:
-        now = self._clock.wall()
-        if self._shelf.keeping(finished.key, now) is not _UNKNOWN:
-            return False
-        size = _size(finished)
-        self._shelf.require_room(size)
-        self._shelf.keep(finished, size, now)
-        return True
-
-
-def _size(finished: FinishedJob) -> int:
-    outcome = finished.outcome
-    if isinstance(outcome, Failure):
-        return len(outcome.reason) + _OVERHEAD_BYTES
-    output = outcome.output
-    if isinstance(output, Embeddings):
-        return _NUMBER_BYTES * sum(map(len, output.vectors)) + _OVERHEAD_BYTES
-    return len(output.text) + _OVERHEAD_BYTES
+        return self._shelf.put(finished, size_in_memory(finished), self._clock.wall())

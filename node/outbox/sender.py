@@ -15,7 +15,7 @@ from node.domain.policies import OutboxPolicy
 from node.domain.results import FinishedJob
 from node.outbox import TOPIC
 from node.outbox.dispatch import Dispatch
-from node.outbox.lanes import Lanes, Parcel, Timetable
+from node.outbox.lanes import Timetable
 from node.outbox.shelf import expiry_reason
 from node.ports.clock import Clock, Random
 from node.ports.events import EventSink
@@ -46,13 +46,13 @@ class Sender:
         self._random = random
         self._events = events
         self._policy = policy
-        self._lanes = Lanes()
         self._bell = Bell()
         self._timetable = Timetable(self._bell.ring)
         self._tasks = TaskOwner(events.emit)
         self._dispatch = Dispatch(
             outbox, clock, random, events, policy, self._tasks, self._timetable, self._look_whether_flushed
         )
+        self._lanes = self._dispatch.lanes
         self._rescues: dict[JobKey, None] = {}
         self._flushed: dict[NodeId, Signal] = {}
         self._sweep_at: float | None = None
@@ -81,7 +81,7 @@ class Sender:
         """See `node.ports.outbox.ResultSender.put_now`."""
         if not self._outbox.put_now(finished):
             return False
-        self._send(finished)
+        self._dispatch.take(finished)
         return True
 
     def keep_trying(self, finished: FinishedJob, on_kept: Callable[[], object]) -> None:
@@ -220,14 +220,7 @@ class Sender:
         key = finished.key
         is_taken_up = key in self._lanes.lane(key.node, key.source).parcels
         if not is_taken_up and self._outbox.keeping(key) is _PENDING:
-            self._send(finished)
-
-    def _send(self, finished: FinishedJob) -> None:
-        """Have a result sent that waits in the outbox, unless it is on its way already."""
-        key = finished.key
-        lane, parcel = self._lanes.lane(key.node, key.source), Parcel(finished)
-        if lane.parcels.setdefault(key, parcel) is parcel:
-            self._dispatch.take(lane, parcel)
+            self._dispatch.take(finished)
 
     async def _put_again(self, finished: FinishedJob) -> None:
         attempt = 0

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from node.domain.errors import StorageFull
 from node.domain.ids import JobKey, NodeId
 from node.domain.policies import OutboxPolicy
-from node.domain.results import FinishedJob
+from node.domain.results import Embeddings, Failure, FinishedJob
 from node.ports.outbox import DeadLetter, Keeping
 
 # Looked up once: on Python 3.11 a member of an enum takes as long to find as a call.
@@ -22,6 +22,24 @@ _UNKNOWN: Final = Keeping.UNKNOWN
 
 MOST_REMEMBERED: Final = 1_000_000
 """Accepted keys that are remembered at once, some 270 bytes each: above 3,000 results a second, less than a lease of 300 s."""
+
+
+_OVERHEAD_BYTES: Final = 512
+"""What a result counts for besides its text: about the size of the rest of its record on disk."""
+
+_NUMBER_BYTES: Final = 20
+"""What a number of a vector counts for, as it is written."""
+
+
+def size_in_memory(finished: FinishedJob) -> int:
+    """The bytes that a result counts for where it is written to no disk."""
+    outcome = finished.outcome
+    if isinstance(outcome, Failure):
+        return len(outcome.reason) + _OVERHEAD_BYTES
+    output = outcome.output
+    if isinstance(output, Embeddings):
+        return _NUMBER_BYTES * sum(map(len, output.vectors)) + _OVERHEAD_BYTES
+    return len(output.text) + _OVERHEAD_BYTES
 
 
 def expiry_reason(policy: OutboxPolicy) -> str:
@@ -127,6 +145,18 @@ class Shelf:
     def release(self, key: JobKey) -> None:
         """Give up the room held for a key."""
         self._reserved_bytes -= self._reserved.pop(key, 0)
+
+    def put(self, finished: FinishedJob, size: int, since: float) -> bool:
+        """A result waits, unless its key is known; whether it was not.
+
+        Raises:
+            StorageFull: there is not enough room.
+        """
+        if self.keeping(finished.key, since) is not _UNKNOWN:
+            return False
+        self.require_room(size)
+        self.keep(finished, size, since)
+        return True
 
     def keep(self, finished: FinishedJob, size: int, since: float) -> None:
         """A result waits."""
