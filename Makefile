@@ -16,6 +16,10 @@ MINUTES ?= 60
 N ?= 100000
 # What `make compiled` makes comes before the checkout.
 COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/compiled:$(CURDIR)
+# The tests of what is compiled, and of the program as a whole.
+TOUCHED := tests/contract tests/simulation tests/integration/fleet tests/integration/loadtest \
+  $(addprefix tests/acceptance/,test_simulate.py test_loadtest.py test_node.py) \
+  $(addprefix tests/unit/,executors gateway manager monitors observability outbox protocol runtime sources worker)
 # More than `make test` needs: engine-tests for a real engine, deploy-tests for what lints deploy/, browser-tests for the
 # live page, ray for load over several machines. Without them those tests are skipped.
 EXTRAS ?= dev
@@ -84,6 +88,7 @@ compiled: install ## compile the modules that each request goes through, into bu
 	COMPILED=1 $(BIN)/python setup.py --quiet build --build-temp build/temp --build-lib build/compiled
 
 test-compiled: install-dev compiled ## run the tests of what a request goes through on the compiled program
+	@$(COMPILED) $(BIN)/llm-node --version | grep compiled
 	$(COMPILED) $(PYTEST) --import-mode=append -m "not proof and not interpreted" $(or $(PYTEST_ARGS),$(TOUCHED))
 
 bench: install $(BENCH)/.installed $(if $(shell command -v gcc),compiled) ## measure the program beside its peers on two cores, some 25 minutes; QUICK=1 for less than 5
