@@ -9,7 +9,8 @@ from typing import Final
 from node.app.loadtest.capacity_result import CapacityOrder, CapacityResult
 from node.app.loadtest.capacity_search import CapacityDisplay, CapacitySearch, Ran
 from node.app.loadtest.gateway import opened_gateway
-from node.app.loadtest.load_test import LoadTest, told
+from node.app.loadtest.load_test import LoadTest
+from node.app.loadtest.orders import Orders
 from node.app.loadtest.plan import LoadTestPlan
 from node.app.loadtest.policies import sandbox_policy
 from node.loadtest.driver.policy import DriverPolicy
@@ -27,15 +28,15 @@ _KEPT_JOBS: Final = 500_000
 class CapacityTest:
     """``python main.py loadtest capacity PLAN``: one gateway, a load test on it for each step.
 
-    The first SIGINT or SIGTERM ends the search and tells what it knows, the second its step at once, the third the
-    process, with ``exit_code_at_third_signal``. ``sandbox_rate_per_s`` throttles the bundled gateway.
+    ``orders`` to stop end the search, which tells what it knows; those to abort end its step at once as well. They may
+    come at any time, between two steps too. ``sandbox_rate_per_s`` throttles the bundled gateway.
     """
 
     plan: LoadTestPlan
     order: CapacityOrder
     display: CapacityDisplay
     redactor: Redactor
-    exit_code_at_third_signal: int
+    orders: Orders
     policy: DriverPolicy
     sandbox_rate_per_s: float | None = None
 
@@ -67,17 +68,16 @@ class CapacityTest:
                 )
 
                 async def run(plan: Plan) -> Ran:
-                    scenario, orders = Scenario(plan), told(self.display)
+                    scenario = Scenario(plan)
                     test = LoadTest(
                         replace(self.plan, scenario=scenario, schedule=Schedule(scenario)),
                         self.display,
                         self.redactor,
-                        self.exit_code_at_third_signal,
+                        self.orders,
                         self.policy,
                         gateway=gateway,
-                        orders=orders,
                     )
-                    return Ran(await test.run(), orders.is_stopped)
+                    return Ran(await test.run(), self.orders.is_stopped)
 
                 return await search.run(run)
         finally:

@@ -27,7 +27,6 @@ from node.loadtest.driver.target import Target
 from node.loadtest.driver.verdict import Verdict
 from node.loadtest.live.watched import WatchedRun
 from node.loadtest.plan.quantities import duration_text
-from node.manager.shutdown import ShutdownSignals
 from node.observability.bus import EventBus
 from node.observability.last_resort import to_stderr
 from node.observability.redaction import Redactor
@@ -75,24 +74,22 @@ def told(display: LoadDisplay) -> Orders:
 class LoadTest:
     """One run of ``python main.py loadtest PLAN``.
 
-    The first SIGINT or SIGTERM ends the load, the second everything, the third the process, with
-    ``exit_code_at_third_signal``. A ``gateway`` that is given is its caller's; without one the run opens its own. With
-    ``waits`` it begins when somebody who watches orders it to. Who gives ``orders`` can tell afterwards what came. With
-    ``shards`` the nodes live there, and not in this process.
+    ``orders`` end its load, or everything, at any time, those from before its start included. A ``gateway`` that is
+    given is its caller's; without one the run opens its own. With ``waits`` it begins when somebody who watches orders
+    it to. With ``shards`` the nodes live there, and not in this process.
     """
 
     plan: LoadTestPlan
     display: LoadDisplay
     redactor: Redactor
-    exit_code_at_third_signal: int
+    orders: Orders
     policy: DriverPolicy
     gateway: LoadGateway | None = None
     waits: bool = False
-    orders: Orders | None = None
     shards: Shards | None = None
 
     async def run(self) -> LoadOutcome | None:
-        """Run to the end and judge; None when it was ended by a second signal.
+        """Run to the end and judge; None when everything was ordered to end.
 
         Raises:
             SandboxFailed: the bundled gateway did not start.
@@ -100,17 +97,15 @@ class LoadTest:
             InvalidInput: the CA file cannot be used, or the run not be shown.
             ShardsFailed: a process or machine that it was to run on could not begin.
         """
-        orders = self.orders or told(self.display)
         bus = EventBus(lambda line: to_stderr(self.redactor.redact(line)))
         crashes: list[Crash] = []
         bus.subscribe(Crash, crashes.append)
-        signals = ShutdownSignals(orders.stop, orders.abort, self.exit_code_at_third_signal)
-        with signals, relaxed_collection(), more_open_files():
+        with relaxed_collection(), more_open_files():
             tasks = TaskOwner(bus.emit)
             try:
                 async with AsyncExitStack() as stack:
                     gateway = await stack.enter_async_context(self._opened_gateway(tasks))
-                    return await self._run(gateway, bus, orders, crashes, stack)
+                    return await self._run(gateway, bus, crashes, stack)
             finally:
                 await tasks.cancel()
 
@@ -121,9 +116,9 @@ class LoadTest:
         return opened_gateway(self.plan, policy, self.redactor, self.display.say, tasks)
 
     async def _run(
-        self, gateway: LoadGateway, bus: EventBus, orders: Orders, crashes: list[Crash], stack: AsyncExitStack
+        self, gateway: LoadGateway, bus: EventBus, crashes: list[Crash], stack: AsyncExitStack
     ) -> LoadOutcome | None:
-        plan = self.plan
+        plan, orders = self.plan, self.orders
         developer = await stack.enter_async_context(opened_transport(transports(plan.settings)))
         run, carry_out = self._runner(gateway, bus, developer, stack)
         steered = SteeredRun(run, gateway.url, bus, waits=self.waits)

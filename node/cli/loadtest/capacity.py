@@ -16,6 +16,7 @@ from rich.text import Text
 from node.app.event_loop import new_event_loop
 from node.app.loadtest.capacity import CapacityTest
 from node.app.loadtest.capacity_result import CapacityOrder, CapacityResult, Find, Step
+from node.app.loadtest.load_test import told
 from node.app.loadtest.plan import LoadTestOrder, plan_load_test
 from node.app.telemetry import redactor_for
 from node.cli.exit_codes import ExitCode
@@ -29,6 +30,7 @@ from node.loadtest.driver.verdict import Verdict
 from node.loadtest.live.watched import WatchedRun
 from node.loadtest.plan.quantities import duration_text, rate_text
 from node.loadtest.plan.scaling import Load
+from node.manager.shutdown import ShutdownSignals
 from node.settings.load import load
 
 
@@ -71,13 +73,13 @@ def run_capacity(options: CapacityOptions) -> ExitCode:
         options.search,
         display,
         redactor,
-        ExitCode.INTERRUPTED,
+        told(display),
         DriverPolicy(),
         options.sandbox_rate_per_s,
     )
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         try:
-            result = runner.run(test.run())
+            result = runner.run(_until_signals(test))
         finally:
             display.leave()
     if options.document is not None:
@@ -86,6 +88,11 @@ def run_capacity(options: CapacityOptions) -> ExitCode:
     for part in knee_parts(result, console.width):
         console.print(part)
     return loss.exit_code(exit_code(result))
+
+
+async def _until_signals(test: CapacityTest) -> CapacityResult:
+    with ShutdownSignals(test.orders.stop, test.orders.abort, ExitCode.INTERRUPTED):
+        return await test.run()
 
 
 def exit_code(result: CapacityResult) -> ExitCode:

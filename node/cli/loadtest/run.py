@@ -34,6 +34,7 @@ from node.loadtest.driver.policy import DriverPolicy
 from node.loadtest.driver.verdict import Verdict
 from node.loadtest.plan.preview import Preview
 from node.loadtest.report.environment import environment
+from node.manager.shutdown import ShutdownSignals
 from node.observability.redaction import Redactor
 from node.settings.load import load
 
@@ -128,14 +129,14 @@ class _Session:
                 self.plan,
                 display,
                 self.redactor,
-                ExitCode.INTERRUPTED,
+                orders,
                 DriverPolicy(),
                 waits=page is not None and not page.autostart,
-                orders=orders,
                 shards=self.options.shards,
             )
             try:
-                outcome = await test.run()
+                with ShutdownSignals(orders.stop, orders.abort, ExitCode.INTERRUPTED):
+                    outcome = await test.run()
             finally:
                 display.leave()
             if outcome is None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from node.app.loadtest.load_test import LoadTest
+from node.app.loadtest.load_test import LoadTest, told
 from node.app.loadtest.plan import LoadTestOrder, plan_load_test
 from node.app.loadtest.shards import Shards
 from node.app.telemetry import redactor_for
@@ -18,6 +18,7 @@ from node.loadtest.driver.policy import DriverPolicy
 from node.loadtest.live.watched import Standing, WatchedRun
 from node.loadtest.shards.pool import ShardPool
 from node.loadtest.shards.processes import ProcessPool
+from node.manager.shutdown import ShutdownSignals
 from node.settings.load import load
 
 PLAN = """
@@ -81,8 +82,9 @@ async def sharded_run(
     loaded = load(config_file=None, profile=None, flags=flags, environ={}, cwd=folder)
     plan = plan_load_test(LoadTestOrder(file, None, Secret("developer")), loaded, folder)
     redactor = redactor_for(plan.secrets())
-    test = LoadTest(plan, watcher, redactor, 130, DriverPolicy(), shards=Shards(count, pool))
-    return await test.run()
+    orders = told(watcher)
+    with ShutdownSignals(orders.stop, orders.abort, 130):
+        return await LoadTest(plan, watcher, redactor, orders, DriverPolicy(), shards=Shards(count, pool)).run()
 
 
 def processes(say: Callable[[str], object]) -> ShardPool:

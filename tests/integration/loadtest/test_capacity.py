@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+import os
 import re
 import signal
 from collections.abc import Callable
@@ -17,11 +18,13 @@ from rich.console import Console
 
 from node.app.loadtest.capacity_result import CapacityOrder, CapacityResult, Find, Step
 from node.app.loadtest.capacity_search import CapacitySearch, Ran
+from node.app.loadtest.plan import LoadTestOrder
 from node.app.loadtest.steered_run import SteeredRun
 from node.cli.exit_codes import ExitCode
-from node.cli.loadtest.capacity import StepLines, exit_code
+from node.cli.loadtest.capacity import CapacityOptions, StepLines, exit_code, run_capacity
 from node.cli.loadtest.knee import knee_parts
 from node.domain.errors import ConnectFailed, InvalidInput
+from node.domain.secret import Secret
 from node.loadtest.audit.kinds import Kind
 from node.loadtest.driver.judged import Stretch
 from node.loadtest.driver.outcome import LoadOutcome
@@ -406,6 +409,18 @@ def test_ctrl_c_ends_a_search_with_what_is_known(tmp_path: Path) -> None:
         program.signal(signal.SIGINT)
         assert program.wait(40) == ExitCode.STOPPED
     assert "Nothing is known yet." in program.output
+
+
+@pytest.mark.timeout(60)
+def test_ctrl_c_between_two_steps_ends_a_search_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(StepLines, "begin_step", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    order = LoadTestOrder(Path(written(tmp_path)), None, Secret(""))
+    options = CapacityOptions(order, CapacityOrder(step_s=30.0), None, {}, None, None, None)
+    assert run_capacity(options) == ExitCode.STOPPED
+    assert "Nothing is known yet." in capsys.readouterr().out
 
 
 @pytest.mark.proof
