@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from functools import partial
-from typing import Any, Final, assert_never
+from typing import Any, Final, TypeAlias, assert_never
 
 from node.domain.errors import StorageUnavailable
 from node.domain.events import Notice, ResultAccepted, ResultBuried, ResultDelayed
@@ -13,18 +12,22 @@ from node.domain.policies import OutboxPolicy
 from node.domain.results import FinishedJob
 from node.domain.verdict import Ruling, Verdict
 from node.outbox import TOPIC
+from node.outbox.couriers import Couriers
 from node.outbox.lanes import Lane, Lanes, Parcel, Timetable
 from node.ports.clock import Clock, Random
 from node.ports.events import EventSink
 from node.ports.outbox import Keeping, Outbox
 from node.ports.source import JobSource
-from node.runtime.tasks import TaskOwner
+from node.runtime.tasks import TaskOwner, crash
 
 _OK: Final = Ruling.OK
 
+_Errand: TypeAlias = tuple[Lane, Parcel, JobSource | None]
+"""A parcel to be submitted to a source; without one, to be recorded with the verdict that it has."""
+
 
 class Dispatch:
-    """Starts what may go, a task a submission, and puts back what has to be tried again.
+    """Starts what may go, and puts back what has to be tried again.
 
     ``on_change`` is called when a submission of a node has ended or a result of it is done with.
     """
@@ -45,12 +48,20 @@ class Dispatch:
         self._random = random
         self._events = events
         self._policy = policy
-        self._tasks = tasks
+        self._couriers = Couriers[_Errand](tasks, "courier", self._carried, self._ended)
         self._timetable = timetable
         self._on_change = on_change
         self.lanes = Lanes()
-        self.moving = False
-        """Nothing is started while it is false."""
+        self._moves = False
+
+    def begin(self) -> None:
+        """Start what is taken and pumped from now on."""
+        self._moves = True
+
+    def halt(self) -> None:
+        """Start nothing more; what is under way goes on."""
+        self._moves = False
+        self._couriers.dismiss()
 
     def take(self, finished: FinishedJob) -> None:
         """Start a result that waits in the outbox, or let it wait for its turn, unless it is on its way already."""
@@ -73,7 +84,7 @@ class Dispatch:
 
     def _free_source(self, lane: Lane) -> JobSource | None:
         """Where a lane's next parcel may go at once; None where the lane does not move, or is full."""
-        if not self.moving or (lane.open_at and lane.open_at > self._clock.monotonic()):
+        if not self._moves or (lane.open_at and lane.open_at > self._clock.monotonic()):
             return None
         return lane.source if lane.under_way < lane.width(self._policy.per_node) else None
 
@@ -81,27 +92,38 @@ class Dispatch:
         parcel.attempts += 1
         parcel.round = lane.failures
         parcel.session = lane.session
-        self._start(lane, parcel, self._submit(lane, parcel, source), "submit")
+        self._start(lane, parcel, source)
 
     def due(self, lane: Lane, parcel: Parcel | None) -> None:
         """The time of a parcel has come, or of the lane itself."""
         if parcel is not None and parcel.verdict is not None:
-            self._start(lane, parcel, self._record(lane, parcel, parcel.verdict), "record")
+            self._start(lane, parcel, None)
             return
         if parcel is not None:
             lane.queue.append(parcel)
         self.pump(lane)
 
-    def _start(self, lane: Lane, parcel: Parcel, work: Coroutine[Any, Any, None], what: str) -> None:
+    def _start(self, lane: Lane, parcel: Parcel, source: JobSource | None) -> None:
         parcel.placed = False
         lane.under_way += 1
-        _, node, job = parcel.finished.key
-        self._tasks.start(work, f"{what} {node}/{job}", partial(self._ended, lane, parcel))
+        self._couriers.hand((lane, parcel, source))
 
-    def _ended(self, lane: Lane, parcel: Parcel) -> None:
+    def _carried(self, errand: _Errand) -> Coroutine[Any, Any, None]:
+        lane, parcel, source = errand
+        if source is not None:
+            return self._submit(lane, parcel, source)
+        assert parcel.verdict is not None
+        return self._record(lane, parcel, parcel.verdict)
+
+    def _ended(self, errand: _Errand, defect: Exception | None) -> None:
+        lane, parcel, source = errand
         lane.under_way -= 1
+        if defect is not None:
+            _, node, job = parcel.finished.key
+            what = "record" if source is None else "submit"
+            self._events.emit(crash(f"{what} {node}/{job}", defect))
         if not parcel.placed and lane.parcels.get(parcel.finished.key) is parcel:
-            if self.moving:
+            if self._moves:
                 self._back_off(lane, parcel, Verdict(Ruling.RETRY, "a defect ended the submission"))
             else:
                 parcel.placed = True

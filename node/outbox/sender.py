@@ -34,7 +34,7 @@ class Sender:
     """Implements `node.ports.outbox.ResultSender` on an outbox; `run` is its loop.
 
     A submission that fails in passing is tried again with back-off, without an end: a result leaves by being
-    accepted, buried or dropped alone. Each submission is a task; of one node and source at most
+    accepted, buried or dropped alone. Each submission has a task while it lasts; of one node and source at most
     ``policy.per_node`` are under way, of one key never two.
     """
 
@@ -151,17 +151,17 @@ class Sender:
         What is not sent by then stays in the outbox. ``left_s`` says how long the program may take to end: no more
         is waited for. A cancellation cuts at once.
         """
-        self._dispatch.moving = True
+        self._dispatch.begin()
         self._sweep_at = self._clock.monotonic()
         self._tasks.start(self._ring_at(stop), "outbox stop")
         try:
             await self._load()
             while not stop.is_set:
                 await self._bell.wait(self._turn())
-            self._dispatch.moving = False
+            self._dispatch.halt()
             await self._wind_up(min(self._policy.grace_s, left_s()))
         finally:
-            self._dispatch.moving = False
+            self._dispatch.halt()
             await self._tasks.cancel()
 
     async def _ring_at(self, stop: Signal) -> None:
@@ -199,7 +199,7 @@ class Sender:
             async with asyncio.timeout(grace_s):
                 await self._tasks.join()
         except TimeoutError:
-            if cut := len(self._tasks) - len(self._rescues):
+            if cut := sum(lane.under_way for lane in self._lanes):
                 self._events.emit(Notice(TOPIC, f"{cut} submissions are cut; their results stay in the outbox"))
 
     async def _sweep(self) -> None:
