@@ -22,8 +22,8 @@ from node.runtime.tasks import TaskOwner, crash
 
 _OK: Final = Ruling.OK
 
-_Errand: TypeAlias = tuple[Lane, Parcel, JobSource | None]
-"""A parcel to be submitted to a source; without one, to be recorded with the verdict that it has."""
+_Errand: TypeAlias = tuple[Lane, Parcel, JobSource | Verdict]
+"""A parcel, and the source that it is to be submitted to or the verdict that is to be recorded."""
 
 
 class Dispatch:
@@ -97,30 +97,29 @@ class Dispatch:
     def due(self, lane: Lane, parcel: Parcel | None) -> None:
         """The time of a parcel has come, or of the lane itself."""
         if parcel is not None and parcel.verdict is not None:
-            self._start(lane, parcel, None)
+            self._start(lane, parcel, parcel.verdict)
             return
         if parcel is not None:
             lane.queue.append(parcel)
         self.pump(lane)
 
-    def _start(self, lane: Lane, parcel: Parcel, source: JobSource | None) -> None:
+    def _start(self, lane: Lane, parcel: Parcel, next_stop: JobSource | Verdict) -> None:
         parcel.placed = False
         lane.under_way += 1
-        self._couriers.hand((lane, parcel, source))
+        self._couriers.hand((lane, parcel, next_stop))
 
     def _carried(self, errand: _Errand) -> Coroutine[Any, Any, None]:
-        lane, parcel, source = errand
-        if source is not None:
-            return self._submit(lane, parcel, source)
-        assert parcel.verdict is not None
-        return self._record(lane, parcel, parcel.verdict)
+        lane, parcel, next_stop = errand
+        if isinstance(next_stop, Verdict):
+            return self._record(lane, parcel, next_stop)
+        return self._submit(lane, parcel, next_stop)
 
     def _ended(self, errand: _Errand, defect: Exception | None) -> None:
-        lane, parcel, source = errand
+        lane, parcel, next_stop = errand
         lane.under_way -= 1
         if defect is not None:
             _, node, job = parcel.finished.key
-            what = "record" if source is None else "submit"
+            what = "record" if isinstance(next_stop, Verdict) else "submit"
             self._events.emit(crash(f"{what} {node}/{job}", defect))
         if not parcel.placed and lane.parcels.get(parcel.finished.key) is parcel:
             if self._moves:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import select
 from typing import Final, Protocol, cast
 
 import httptools
@@ -69,16 +68,14 @@ class Connection(asyncio.Protocol):
             "_loop",
             "_parser",
             "_plain",
-            "_readiness",
             "_status",
             "_tainted",
             "_transport",
             "_unsent",
-            "_used",
             "_waiter",
             "_where",
         ),
-        *("deadline", "owner", "rests_since"),
+        *("deadline", "fd", "owner", "rests_since", "was_used"),
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, keeper: Keeper, where: str) -> None:
@@ -87,10 +84,8 @@ class Connection(asyncio.Protocol):
         self._keeper = keeper
         self._where = where
         self._transport: asyncio.Transport | None = None
-        self._readiness: select.poll | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[Reply] | None = None
-        self._used = False
         self._unsent = b""
         self._eof = False
         self._headers: list[tuple[bytes, bytes]] = []
@@ -111,18 +106,20 @@ class Connection(asyncio.Protocol):
         """When its reply is overdue, in the loop's time: looked at by its keeper."""
         self.rests_since = 0.0
         """Since when it has carried nothing, in the loop's time."""
+        self.was_used = False
+        """Whether it has carried an exchange to its end."""
+        self.fd = -1
+        """The number of its socket, once it stands: uvloop's sockets can be asked for nothing else."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop when the connection stands, TLS included."""
         self._transport = cast(asyncio.Transport, transport)
-        # uvloop's sockets can be asked for nothing but their number.
-        self._readiness = select.poll()
-        self._readiness.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        self.fd = transport.get_extra_info("socket").fileno()
 
-    def is_quiet(self) -> bool:
-        """Whether it is open, and nothing waits to be read: neither bytes that nobody asked for nor its end."""
-        readiness, transport = self._readiness, self._transport
-        return readiness is not None and transport is not None and not transport.is_closing() and not readiness.poll(0)
+    @property
+    def is_open(self) -> bool:
+        """Whether it can carry a request, for all that is known."""
+        return self._transport is not None and not self._transport.is_closing()
 
     @property
     def remaining_s(self) -> float:
@@ -151,6 +148,10 @@ class Connection(asyncio.Protocol):
         if wire and self._transport is not None:
             self._transport.write(wire)
 
+    def fail_unsent(self) -> None:
+        """Let the request go nowhere: something can be read before it is sent, which is the connection's end or unasked for."""
+        self._fail(NeverSent(f"{self._where}: the connection was closed, or something came that nobody had asked for"))
+
     def fail(self, error: TransportError) -> None:
         """End the exchange under way with this error, and the connection."""
         self._fail(error)
@@ -169,7 +170,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Called by the loop with what came."""
         if self._waiter is None or self._unsent:
-            self._fail(NeverSent(f"{self._where}: something came that nobody had asked for"))
+            self.fail_unsent()
             return
         is_first = not self._has_head and not self._bare_bytes
         if is_first:
@@ -207,11 +208,11 @@ class Connection(asyncio.Protocol):
             elif self._ends_with_the_connection(exc):
                 self._complete, self._tainted = True, True
                 self._finish()
-            elif self._used and not self._has_head and not self._bare_bytes:
+            elif self.was_used and not self._has_head and not self._bare_bytes:
                 self._fail(KeptClosed(f"{self._where}: the connection was closed before the reply was whole"))
             else:
                 self._fail(BrokenReply(f"{self._where}: the connection was closed before the reply was whole"))
-        self._transport = self._readiness = None
+        self._transport = None
         self._keeper.forget(self)
 
     def on_message_begin(self) -> None:
@@ -312,7 +313,7 @@ class Connection(asyncio.Protocol):
         reply = Reply(self._status, LazyHeaders(self._headers), body)
         reusable = self._keeps_alive and not self._tainted and not self._eof
         self._begin()
-        self._used = True
+        self.was_used = True
         if reusable:
             self._keeper.rest(self)
         elif self._transport is not None:
@@ -323,7 +324,7 @@ class Connection(asyncio.Protocol):
     def _finish_known(self, head: KnownHead, body: bytes) -> None:
         """Hand on a whole reply that came at once, with a head that was parsed before: the parser does not see it."""
         waiter, self._waiter = self._waiter, None
-        self._used = True
+        self.was_used = True
         self._keeper.rest(self)
         if waiter is not None and not waiter.done():
             waiter.set_result(Reply(head.status, head.headers, body))

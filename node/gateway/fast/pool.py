@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import ssl
 from collections import deque
 from typing import Final
@@ -61,7 +62,7 @@ class Pool:
         while resting:
             connection = resting.popitem()[0]
             self._busy[connection] = None
-            if connection.is_quiet():
+            if connection.is_open:
                 if self._ticker is None:
                     self._ticker = self._loop.call_later(_TICK_S, self._tick)
                 return connection
@@ -145,6 +146,8 @@ class Pool:
 
     def _flush(self) -> None:
         unsent, self._unsent = self._unsent, []
+        for connection in _readable(unsent):
+            connection.fail_unsent()
         for connection in unsent:
             connection.flush()
 
@@ -169,3 +172,19 @@ class Pool:
         for connection in [resting for resting in self._resting if resting.rests_since <= before]:
             connection.abort()
         self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep) if self._resting else None
+
+
+def _readable(connections: list[Connection]) -> list[Connection]:
+    """Those that were at rest and on which something can be read: they carry no request.
+
+    All are asked at once, since each question is a system call.
+    """
+    readable = select.poll()
+    for connection in connections:
+        if connection.was_used:
+            readable.register(connection.fd, select.POLLIN)
+    found = readable.poll(0)
+    if not found:
+        return []
+    numbers = {fd for fd, _ in found}
+    return [connection for connection in connections if connection.was_used and connection.fd in numbers]
