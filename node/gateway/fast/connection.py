@@ -122,6 +122,11 @@ class Connection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     @property
+    def is_lost(self) -> bool:
+        """Whether it is closed for good, or never stood."""
+        return self._transport is None
+
+    @property
     def remaining_s(self) -> float:
         """What is left of the time for the last exchange, in seconds."""
         return max(0.0, self.deadline - self._loop.time())

@@ -47,7 +47,8 @@ class Pool:
         self.heads = KnownHeads()
         self._opener = Opener(self, origin, proxy, tls)
         self._loop = asyncio.get_running_loop()
-        self._resting: dict[Connection, None] = {}
+        self._resting: list[Connection] = []
+        """Those that are closed meanwhile stay until they are looked at: to find one would take too long with many."""
         self._busy: dict[Connection, None] = {}
         self._unsent: list[Connection] = []
         self._opening = 0
@@ -60,13 +61,13 @@ class Pool:
         """A connection that has been used before and is open; None where there is none."""
         resting = self._resting
         while resting:
-            connection = resting.popitem()[0]
-            self._busy[connection] = None
+            connection = resting.pop()
             if connection.is_open:
-                if self._ticker is None:
-                    self._ticker = self._loop.call_later(_TICK_S, self._tick)
+                self._begin(connection)
                 return connection
-            connection.abort()
+            if not connection.is_lost:
+                self._busy[connection] = None
+                connection.abort()
         return None
 
     @property
@@ -101,9 +102,7 @@ class Pool:
         finally:
             self._opening -= 1
             self._let_one_on()
-        self._busy[connection] = None
-        if self._ticker is None:
-            self._ticker = self._loop.call_later(_TICK_S, self._tick)
+        self._begin(connection)
         return connection
 
     def flush_soon(self, connection: Connection) -> None:
@@ -115,7 +114,7 @@ class Pool:
     def rest(self, connection: Connection) -> None:
         """See `Keeper.rest`."""
         del self._busy[connection]
-        self._resting[connection] = None
+        self._resting.append(connection)
         connection.rests_since = self._loop.time()
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
@@ -125,7 +124,6 @@ class Pool:
     def forget(self, connection: Connection) -> None:
         """See `Keeper.forget`."""
         self._busy.pop(connection, None)
-        self._resting.pop(connection, None)
         self._gone.ring()
         self._let_one_on()
 
@@ -136,13 +134,18 @@ class Pool:
 
     async def aclose(self) -> None:
         """Close all connections at rest, and wait until all are closed."""
-        for connection in list(self._resting):
+        for connection in self._resting:
             connection.abort()
-        while self._resting or self._busy:
+        while self._busy or not all(connection.is_lost for connection in self._resting):
             await self._gone.wait(None)
         for timer in (self._ticker, self._sweeper):
             if timer is not None:
                 timer.cancel()
+
+    def _begin(self, connection: Connection) -> None:
+        self._busy[connection] = None
+        if self._ticker is None:
+            self._ticker = self._loop.call_later(_TICK_S, self._tick)
 
     def _flush(self) -> None:
         unsent, self._unsent = self._unsent, []
@@ -169,8 +172,10 @@ class Pool:
     def _sweep(self) -> None:
         """Close what has rested for too long."""
         before = self._loop.time() - KEEPALIVE_S
-        for connection in [resting for resting in self._resting if resting.rests_since <= before]:
-            connection.abort()
+        for connection in self._resting:
+            if connection.rests_since <= before:
+                connection.abort()
+        self._resting = [connection for connection in self._resting if not connection.is_lost]
         self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep) if self._resting else None
 
 
