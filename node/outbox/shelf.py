@@ -173,11 +173,15 @@ class Shelf:
     def remember(self, key: JobKey, at: float) -> None:
         """A key was accepted. Beyond the bound the oldest are forgotten before their time."""
         accepted = self._accepted
-        if len(accepted) >= self._most_remembered and key not in accepted:
+        number = len(accepted)
+        if number >= self._most_remembered and key not in accepted:
             # Some at once: to find the first key of a dict takes the longer the more were removed before it.
             for oldest in list(islice(accepted, self._most_remembered // 16 + 1)):
                 del accepted[oldest]
-        if accepted.setdefault(key, at) is not at:
+            number = len(accepted)
+        accepted[key] = at
+        if len(accepted) == number:
+            # It was there: the last to be remembered is the last to be forgotten.
             del accepted[key]
             accepted[key] = at
 
