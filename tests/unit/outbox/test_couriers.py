@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -125,6 +126,15 @@ async def test_an_errand_that_is_cut_has_ended_whether_it_was_begun_or_not() -> 
 
 
 @in_virtual_time
+async def test_an_errand_whose_courier_is_cut_before_its_first_turn_has_ended() -> None:
+    async with office() as it:
+        it.couriers.hand("a")
+        await it.tasks.cancel()
+        assert it.carried == []
+        assert it.ended == [("a", "")]
+
+
+@in_virtual_time
 async def test_a_courier_that_was_ended_at_rest_gets_no_errand() -> None:
     async with office() as it:
         await it.hand("a")
@@ -134,6 +144,28 @@ async def test_a_courier_that_was_ended_at_rest_gets_no_errand() -> None:
         await it.open("b")
         assert it.names == ["a", "b"]
         assert it.carried[1][1] is not it.carried[0][1]
+
+
+@pytest.mark.parametrize("defect", [False, True])
+@in_virtual_time
+async def test_what_was_carried_is_let_go_of_while_its_courier_rests(defect: bool) -> None:
+    class Parcel:
+        """Something large."""
+
+    async def carry(_: Parcel) -> None:
+        if defect:
+            raise KeyError
+
+    tasks = TaskOwner(print)
+    couriers = Couriers[Parcel](tasks, "courier", carry, lambda _errand, _defect: None)
+    parcel = Parcel()
+    held = weakref.ref(parcel)
+    couriers.hand(parcel)
+    del parcel
+    await Office.turns()
+    assert len(tasks) == 1
+    assert held() is None
+    await tasks.cancel()
 
 
 @pytest.mark.interpreted
