@@ -60,8 +60,12 @@ class Couriers(Generic[Errand]):
         courier = _Courier(errand)
         self._tasks.start(self._work(courier), self._name, partial(self._end, courier, None))
 
+    def open(self) -> None:
+        """Keep those who have nothing to carry, as from the beginning."""
+        self._is_open = True
+
     def dismiss(self) -> None:
-        """Let those end who have nothing to carry, and the others when they are done with what they have."""
+        """Let those end who have nothing to carry, and the others when they are done with what they have; until `open`."""
         self._is_open = False
         for courier in self._at_rest:
             waiter = courier.waiter

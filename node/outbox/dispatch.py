@@ -57,6 +57,7 @@ class Dispatch:
     def begin(self) -> None:
         """Start what is taken and pumped from now on."""
         self._moves = True
+        self._couriers.open()
 
     def halt(self) -> None:
         """Start nothing more; what is under way goes on."""

@@ -112,6 +112,11 @@ async def test_dismissed_couriers_end_when_they_have_nothing_to_carry() -> None:
         await it.open("b")
         await it.tasks.join()
         assert it.ended == [("a", ""), ("b", "")]
+        it.couriers.open()
+        for name in "cd":
+            await it.hand(name)
+            await it.open(name)
+        assert it.carried[2][1] is it.carried[3][1]
 
 
 @in_virtual_time

@@ -714,6 +714,18 @@ async def test_a_cancelled_run_cuts_at_once_and_the_sender_can_run_again() -> No
 
 
 @in_virtual_time
+async def test_an_end_with_nothing_under_way_takes_no_time() -> None:
+    it = bed()
+    it.sender.attach(N1, ScriptedSource())
+    async with it.running():
+        await it.put("a")
+        await asyncio.sleep(5)
+        assert it.accepted() == ["a"]
+        stopped = now()
+    assert now() == stopped
+
+
+@in_virtual_time
 async def test_a_stop_before_the_start_ends_it_at_once() -> None:
     it = bed()
     it.stop.set()

@@ -11,6 +11,7 @@ import pytest
 from node.domain.errors import BrokenReply, TimedOut
 from node.domain.proxies import ProxyAddress
 from node.gateway.fast import pool
+from node.gateway.fast.connection import Connection
 from node.gateway.fast.transport import FastTransport, FastTransportFactory
 from node.gateway.httpx_transport import HttpxTransport, HttpxTransportFactory
 from node.gateway.tls import client_context
@@ -74,6 +75,35 @@ async def test_what_rests_for_too_long_is_closed(
     assert await get(transport, server) == PLAIN
     assert server.connections == 2
     await transport.aclose()
+
+
+def connections_to(server: RawServer) -> list[Connection]:
+    gc.collect()
+    where = server.url("").split("/")[2]
+    return [each for each in gc.get_objects() if isinstance(each, Connection) and each._where == where]
+
+
+@pytest.mark.interpreted
+async def test_what_was_closed_at_rest_is_let_go_of(
+    factory: FastTransportFactory, server: RawServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_SWEEP_S", 0.02)
+    transport = factory.open(None)
+    await get(transport, server, "/close-after")
+    await wait_until(lambda: server.open == 0, what="the connection is closed")
+    await wait_until(lambda: not connections_to(server), what="nothing refers to it")
+    await transport.aclose()
+
+
+@pytest.mark.interpreted
+async def test_whoever_closes_waits_until_all_are_closed(factory: FastTransportFactory, server: RawServer) -> None:
+    transport = factory.open(None)
+    await asyncio.gather(*(get(transport, server) for _ in range(5)))
+    connections = connections_to(server)
+    assert connections
+    assert not any(connection.is_lost for connection in connections)
+    await transport.aclose()
+    assert all(connection.is_lost for connection in connections)
 
 
 @pytest.mark.interpreted
